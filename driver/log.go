@@ -15,7 +15,7 @@ type Log interface {
 	//  1. the form of the batch and the limits ([Validate]): *[InvalidError] or *[LimitError];
 	//  2. the IDs, over the whole history: if the log holds exactly this batch
 	//     under these IDs with the same content ([SameContent]), the first
-	//     receipt is returned with Repeated set; if an ID is known with other
+	//     receipt is returned with Repeated set, whatever its Time; if an ID is known with other
 	//     content, in another order or batch, or only a part of the IDs is known, *[IDError];
 	//  3. the conditions: the first that fails is a *[ConflictError], whose
 	//     Head can already be read. A condition after a position beyond the
@@ -55,7 +55,8 @@ type Batch struct {
 	Events     []Event
 	Conditions []Condition
 	// Time, if not zero, is taken as the log's time for the whole batch (an
-	// import). It must not be earlier than the head's time: *[InvalidError].
+	// import). It must not be earlier than the head's time: *[InvalidError]
+	// with the field "time", once the IDs are known to be new.
 	Time time.Time
 }
 
