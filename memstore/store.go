@@ -24,8 +24,8 @@ type Options struct {
 	Limits driver.Limits
 }
 
-// Store is a log in memory. It fulfils [driver.Log], [driver.Locator]
-// and [driver.Stater].
+// Store is a log in memory. It fulfils [driver.Log], [driver.Submitter],
+// [driver.Locator] and [driver.Stater].
 type Store struct {
 	clock  func() time.Time
 	limits driver.Limits
@@ -41,9 +41,10 @@ type Store struct {
 }
 
 var (
-	_ driver.Log     = (*Store)(nil)
-	_ driver.Locator = (*Store)(nil)
-	_ driver.Stater  = (*Store)(nil)
+	_ driver.Log       = (*Store)(nil)
+	_ driver.Submitter = (*Store)(nil)
+	_ driver.Locator   = (*Store)(nil)
+	_ driver.Stater    = (*Store)(nil)
 )
 
 // New returns an empty log.
