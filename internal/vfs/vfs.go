@@ -4,9 +4,14 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 )
+
+// ErrLocked is wrapped by Lock when another process, or another holder in this
+// one, has the lock.
+var ErrLocked = errors.New("locked by another holder")
 
 // FS is a file system. Names are slash-separated paths. Errors are those of
 // package os (errors.Is with fs.ErrNotExist and the like works). What is
