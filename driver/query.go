@@ -48,7 +48,7 @@ func (i *Item) Matches(e *Event) bool {
 	if len(i.Types) > 0 && !slices.Contains(i.Types, e.Type) {
 		return false
 	}
-	if len(i.Streams) > 0 && !slices.Contains(i.Streams, e.Stream) {
+	if len(i.Streams) > 0 && (e.Stream == "" || !slices.Contains(i.Streams, e.Stream)) {
 		return false
 	}
 	if i.Category != "" && (e.Stream == "" || Category(e.Stream) != i.Category) {
