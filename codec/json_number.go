@@ -1,0 +1,74 @@
+package codec
+
+import (
+	stdjson "encoding/json"
+	"fmt"
+	"reflect"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The library knows encoding/json's Number only where it is built into Go;
+// elsewhere these two write it as the number it is. Looking for them costs
+// each value 50 ns, so that only types with a Number in them do.
+var numberOptions = json.JoinOptions(jsonOptions,
+	json.WithMarshalers(json.MarshalToFunc(func(e *jsontext.Encoder, n stdjson.Number) error {
+		return e.WriteValue(jsontext.Value(n))
+	})),
+	json.WithUnmarshalers(json.UnmarshalFromFunc(func(d *jsontext.Decoder, n *stdjson.Number) error {
+		v, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		switch v.Kind() {
+		case '0':
+			*n = stdjson.Number(v)
+		case 'n':
+			*n = ""
+		default:
+			return fmt.Errorf("%s is not a number", v)
+		}
+		return nil
+	})))
+
+var numberTypes sync.Map // reflect.Type to bool
+
+func optionsFor(v any) json.Options {
+	t := reflect.TypeOf(v)
+	has, ok := numberTypes.Load(t)
+	if !ok {
+		has = hasNumber(t, map[reflect.Type]bool{})
+		numberTypes.Store(t, has)
+	}
+	if has.(bool) {
+		return numberOptions
+	}
+	return jsonOptions
+}
+
+// hasNumber reports whether a json.Number may be within a t.
+func hasNumber(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if t == nil || seen[t] {
+		return false
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.String:
+		return t == reflect.TypeFor[stdjson.Number]()
+	case reflect.Interface:
+		return true
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return hasNumber(t.Elem(), seen)
+	case reflect.Map:
+		return hasNumber(t.Key(), seen) || hasNumber(t.Elem(), seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if hasNumber(t.Field(i).Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
