@@ -1,0 +1,101 @@
+package annals
+
+import (
+	"container/list"
+	"context"
+	"sync"
+)
+
+// cache keeps the states of entities that were loaded lately. A state in it is
+// private to it: it is only ever folded from the log, and handed out as a
+// copy. So what a caller does to its object can never be seen by another.
+type cache struct {
+	max int
+
+	mu      sync.Mutex
+	entries map[cacheKey]*list.Element // of *cacheEntry
+	recent  list.List                  // most recently used first
+}
+
+type cacheKey struct {
+	model  any
+	stream string
+}
+
+type cacheEntry struct {
+	key   cacheKey
+	mu    sync.Mutex
+	state any // *state[S], nil until first loaded
+}
+
+func newCache(max int) *cache {
+	return &cache{max: max, entries: map[cacheKey]*list.Element{}}
+}
+
+// entry returns the entry of key, which it makes.
+func (c *cache) entry(key cacheKey) *cacheEntry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if el := c.entries[key]; el != nil {
+		c.recent.MoveToFront(el)
+		return el.Value.(*cacheEntry)
+	}
+	e := &cacheEntry{key: key}
+	c.entries[key] = c.recent.PushFront(e)
+	for c.recent.Len() > c.max {
+		last := c.recent.Back()
+		delete(c.entries, last.Value.(*cacheEntry).key)
+		c.recent.Remove(last)
+	}
+	return e
+}
+
+// drop forgets e.
+func (c *cache) drop(e *cacheEntry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if el := c.entries[e.key]; el != nil && el.Value == any(e) {
+		c.recent.Remove(el)
+		delete(c.entries, e.key)
+	}
+}
+
+// cached returns a copy of the state of stream at pin from the cache, which it
+// catches up; false if the cache cannot serve it.
+func (m *Model[S]) cached(ctx context.Context, db *DB, stream string, pin Position, extend func(Position) error) (state[S], bool, error) {
+	if m.clone == nil || db.opts.CacheEntities < 0 {
+		return state[S]{}, false, nil
+	}
+	e := db.cache.entry(cacheKey{m, stream})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	st, _ := e.state.(*state[S])
+	if st != nil && st.scanned > pin {
+		if extend == nil {
+			return state[S]{}, false, nil // a view of the past
+		}
+		if err := extend(st.scanned); err != nil {
+			return state[S]{}, false, err
+		}
+		pin = st.scanned
+	}
+	sound := false
+	defer func() {
+		if !sound { // half folded: an error, or a handler that panicked
+			e.state = nil
+			db.cache.drop(e)
+		}
+	}()
+	if st == nil {
+		fresh := m.snapshot(ctx, db, stream, pin)
+		st = &fresh
+	}
+	if err := m.catchUp(ctx, db, stream, st, pin); err != nil {
+		return state[S]{}, false, err
+	}
+	if st.version == 0 {
+		return *st, true, nil // absence is not kept
+	}
+	e.state, sound = st, true
+	return state[S]{s: m.clone(st.s), version: st.version, scanned: st.scanned}, true, nil
+}
