@@ -25,7 +25,7 @@ type Options struct {
 }
 
 // Store is a log in memory. It fulfils [driver.Log], [driver.Submitter],
-// [driver.Locator] and [driver.Stater].
+// [driver.Locator], [driver.Hasher] and [driver.Stater].
 type Store struct {
 	clock  func() time.Time
 	limits driver.Limits
@@ -38,12 +38,15 @@ type Store struct {
 	index   index
 	grown   chan struct{} // closed and replaced when records grows
 	closed  bool
+
+	tree tree
 }
 
 var (
 	_ driver.Log       = (*Store)(nil)
 	_ driver.Submitter = (*Store)(nil)
 	_ driver.Locator   = (*Store)(nil)
+	_ driver.Hasher    = (*Store)(nil)
 	_ driver.Stater    = (*Store)(nil)
 )
 
