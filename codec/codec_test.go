@@ -265,3 +265,29 @@ func BenchmarkChecker(b *testing.B) {
 		}
 	}
 }
+
+func FuzzJSON(f *testing.F) {
+	data, _ := JSON.Marshal(sampleOrder())
+	f.Add(data)
+	f.Add([]byte(`{"order":"a","Labels":{"x":"y"}}`))
+	checker, err := NewChecker(reflect.TypeFor[ordered](), JSON)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var v, back ordered
+		if JSON.Unmarshal(data, &v) != nil || checker.Value(v) != nil {
+			return
+		}
+		again, err := JSON.Marshal(v)
+		if err != nil {
+			t.Fatalf("%q gave %+v, which passes the checker and does not encode: %v", data, v, err)
+		}
+		if err := JSON.Unmarshal(again, &back); err != nil {
+			t.Fatalf("%+v was encoded as %s, which is not decoded: %v", v, again, err)
+		}
+		if third, err := JSON.Marshal(back); err != nil || string(third) != string(again) {
+			t.Fatalf("%s came back as %s, %v", again, third, err)
+		}
+	})
+}
