@@ -1,0 +1,119 @@
+package drivertest
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/annals-db/annals/driver"
+)
+
+var closeTests = []test{
+	{"every method of a closed log says so", func(e *env) {
+		e.append(e.events("item-1", 3)...)
+		if err := e.log.Close(); err != nil {
+			e.Fatalf("Close: %v", err)
+		}
+		_, appendErr := e.log.Append(e.ctx, driver.Batch{Events: e.events("item-1", 1)})
+		_, readErr := collect(e.ctx, e.log, everything, driver.ReadOptions{})
+		_, waitErr := e.log.Wait(e.ctx, 0)
+		_, infoErr := e.log.Info(e.ctx)
+		for method, err := range map[string]error{"Append": appendErr, "Read": readErr, "Wait": waitErr, "Info": infoErr} {
+			if !errors.Is(err, driver.ErrClosed) {
+				e.Errorf("%s returned %v", method, err)
+			}
+		}
+	}},
+	{"a second Close does nothing", func(e *env) {
+		for range 3 {
+			if err := e.log.Close(); err != nil {
+				e.Errorf("Close: %v", err)
+			}
+		}
+	}},
+	{"Close waits for appends under way", func(e *env) {
+		var acknowledged atomic.Int64
+		var wg sync.WaitGroup
+		started := make(chan struct{}, 1000)
+		for range 8 {
+			wg.Go(func() {
+				for {
+					_, err := e.log.Append(e.ctx, driver.Batch{Events: e.events("item-1", 1)})
+					if errors.Is(err, driver.ErrClosed) {
+						return
+					}
+					if err != nil {
+						e.Errorf("Append while the log is being closed: %v", err)
+						return
+					}
+					acknowledged.Add(1)
+					select {
+					case started <- struct{}{}:
+					default:
+					}
+				}
+			})
+		}
+		for range 20 {
+			<-started
+		}
+		if err := e.log.Close(); err != nil {
+			e.Errorf("Close: %v", err)
+		}
+		wg.Wait()
+		if acknowledged.Load() < 20 {
+			e.Errorf("%d appends were acknowledged", acknowledged.Load())
+		}
+	}},
+	{"what was acknowledged before Close is there when it is opened again", func(e *env) {
+		var acknowledged atomic.Int64
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for {
+					if _, err := e.log.Append(e.ctx, driver.Batch{Events: e.events("item-1", 1)}); err != nil {
+						return
+					}
+					acknowledged.Add(1)
+				}
+			})
+		}
+		for e.head() < 50 {
+		}
+		if err := e.log.Close(); err != nil {
+			e.Errorf("Close: %v", err)
+		}
+		wg.Wait()
+		e.reopen()
+		equal(e.T, "records", int64(len(e.all())), acknowledged.Load())
+	}},
+	{"Close while others read ends their reads with an error or their true end", func(e *env) {
+		e.append(e.events("item-1", 200)...)
+		var wg sync.WaitGroup
+		reading := make(chan struct{}, 4)
+		for range 4 {
+			wg.Go(func() {
+				n := 0
+				var last error
+				for _, err := range e.log.Read(e.ctx, everything, driver.ReadOptions{}) {
+					if last = err; err != nil {
+						break
+					}
+					if n++; n == 1 {
+						reading <- struct{}{}
+					}
+				}
+				if n < 200 && !errors.Is(last, driver.ErrClosed) {
+					e.Errorf("a read ended after %d of 200 records with %v", n, last)
+				}
+			})
+		}
+		for range 4 {
+			<-reading
+		}
+		if err := e.log.Close(); err != nil {
+			e.Errorf("Close: %v", err)
+		}
+		wg.Wait()
+	}},
+}
