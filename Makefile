@@ -1,0 +1,61 @@
+# make test     all tests, with the race detector where the machine has a C compiler
+# make check    everything CI runs, the tests last
+# make fuzz     every fuzz target for FUZZTIME each
+# make sim      the crash simulation of the file store over SEEDS seeds
+# make bench    the benchmark table; make peers the same work on other Go libraries
+
+GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+FUZZTIME  ?= 10s
+SEEDS     ?= 500
+
+# The race detector needs cgo, and cgo a C compiler.
+RACE = $(shell CGO_ENABLED=1 go build -race runtime/cgo 2>/dev/null && echo -race)
+
+.PHONY: test check fmt vet lint tidy cross modules fuzz sim bench peers
+
+test:
+	@[ -n "$(RACE)" ] || echo "no C compiler: the tests run without the race detector" >&2
+	go test $(RACE) -timeout 20m ./...
+
+check: fmt vet lint tidy cross modules test
+
+fmt:
+	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "not formatted by gofmt:"; echo "$$out"; exit 1; }
+
+vet:
+	go vet ./...
+
+lint:
+	go run $(GOLANGCI) run ./...
+
+tidy:
+	go mod tidy -diff
+	cd bench/peers && go mod tidy -diff
+
+# Built for each platform, run on none but this one.
+cross:
+	@for p in $(PLATFORMS); do \
+		echo "build $$p"; \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} go build ./... || exit 1; \
+	done
+
+modules:
+	cd bench/peers && go build ./... && go vet ./...
+
+fuzz:
+	@for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+sim:
+	go test ./filestore/simtest -timeout 0 -v -run 'TestSimulation' -seeds $(SEEDS)
+
+bench:
+	go run ./bench
+
+peers:
+	cd bench/peers && go run .
