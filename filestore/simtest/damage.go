@@ -1,0 +1,144 @@
+package simtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/annals-db/annals/driver"
+)
+
+// inspection is what a store that may be damaged says and serves.
+type inspection struct {
+	log    []driver.Record // what it served
+	named  []error         // what it named: on opening, reading and verifying
+	opened bool
+}
+
+// inspect opens the store on a healthy machine, reads and verifies it.
+func (w *world) inspect() *inspection {
+	w.birth()
+	in := &inspection{}
+	w.aside(1<<30, func() {
+		log, err := w.store.Open(Opening{FS: w.process, Dir: dir, Clock: w.clock.Now})
+		if err != nil {
+			in.named = append(in.named, err)
+			return
+		}
+		w.log = log
+		in.opened = true
+		info, err := log.Info(w.ctx)
+		switch {
+		case err != nil:
+			in.named = append(in.named, err)
+		case info.ReadOnly != "":
+			in.named = append(in.named, errors.New(info.ReadOnly))
+		}
+		for r, err := range log.Read(w.ctx, driver.Query{}, driver.ReadOptions{}) {
+			if err != nil {
+				in.named = append(in.named, err)
+				break
+			}
+			in.log = append(in.log, r)
+		}
+		if v, ok := log.(driver.Verifier); ok {
+			for err := range v.Verify(w.ctx, nil) {
+				in.named = append(in.named, err)
+			}
+		}
+	})
+	w.die(kill)
+	w.over = true
+	for _, err := range in.named {
+		w.say("named: %v", err)
+	}
+	return in
+}
+
+// judgeLoss checks a store whose disk has lied and lost power: it serves a
+// beginning of what there was, with no gap, and where it finds that something
+// is lost it says so.
+func (w *world) judgeLoss() {
+	promised, told := w.history.head(), w.told
+	in := w.inspect()
+	w.expect(w.history.check(in.log, true))
+	for _, err := range in.named {
+		var c *driver.CorruptError
+		if errors.As(err, &c) && c.Position == 0 {
+			w.fail("the loss is named without a position: %w", err)
+		}
+	}
+	switch lost := int(promised) - len(in.log); {
+	case len(in.named) > 0:
+		w.count(Stats{LossesNamed: 1})
+	case lost > 0:
+		w.count(Stats{LossesSilent: 1})
+		if told {
+			w.fail("%d of %d records are lost, the mark tells of them, and nothing is said", lost, promised)
+		}
+	}
+}
+
+// flip inverts bits of a store that was closed: in the payload of a record
+// that was acknowledged, or anywhere.
+func (w *world) flip() {
+	files := w.disk.Files()
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(files)), func(n string) bool { return len(files[n]) == 0 || !strings.HasPrefix(n, dir) })
+	if len(names) == 0 {
+		return
+	}
+	w.count(Stats{Flips: 1})
+	if e := w.history.pick(w.rand.IntN, func(e *entry) bool { return e.receipt != nil }); e != nil && chance(w.rand, 60) {
+		i := w.rand.IntN(len(e.batch.Events))
+		if w.flipPayload(files, names, e, i) {
+			return
+		}
+	}
+	name := one(w.rand, names)
+	bit := w.rand.Int64N(int64(len(files[name])) * 8)
+	w.say("bit %d of %s is flipped", bit, name)
+	w.disk.Flip(name, bit)
+	in := w.inspect()
+	w.expect(w.history.check(in.log, len(in.named) > 0))
+}
+
+// flipPayload flips a bit of the payload of event i of e, and reports whether
+// it found the payload.
+func (w *world) flipPayload(files map[string][]byte, names []string, e *entry, i int) bool {
+	data := e.batch.Events[i].Data
+	for _, name := range names {
+		at := bytes.Index(files[name], data)
+		if at < 0 || !w.store.Data(name) || bytes.Count(files[name], data) > 1 {
+			continue
+		}
+		w.count(Stats{FlipsIn: 1})
+		bit := int64(at)*8 + w.rand.Int64N(int64(len(data))*8)
+		pos := e.receipt.First + driver.Position(i)
+		w.say("bit %d of %s is flipped, in position %d", bit, name, pos)
+		w.disk.Flip(name, bit)
+		in := w.inspect()
+		w.expect(w.history.check(in.log, true))
+		if len(in.log) >= int(pos) {
+			w.fail("position %d is served though its payload is damaged", pos)
+		}
+		if err := names1(in.named, e.receipt); err != nil {
+			w.fail("a flipped bit in position %d: %w", pos, err)
+		}
+		return true
+	}
+	return false
+}
+
+// names1 returns an error unless one of the errors names a position of the receipt.
+func names1(named []error, r *driver.Receipt) error {
+	for _, err := range named {
+		var c *driver.CorruptError
+		if errors.As(err, &c) && c.Position >= r.First && c.Position <= r.Last {
+			return nil
+		}
+	}
+	return fmt.Errorf("nothing names a position from %d to %d: %v", r.First, r.Last, named)
+}
