@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -94,10 +95,12 @@ func (r *Result) record(want []one) *played {
 	return p
 }
 
+var address = regexp.MustCompile(`0x[0-9a-f]{8,}`)
+
 // line returns an event with its stream, its tags, and what is asked of it.
 func line(rec *annals.Record, event any, asked driver.Event) string {
 	text := describe(rec.Stream, event)
-	if strings.Contains(text, "0xc") && rec.Encoding == "" { // an address says nothing
+	if address.MatchString(text) && rec.Encoding == "" { // which says nothing
 		text = describe(rec.Stream, Stored{Type: fmt.Sprintf("%T", event), Data: string(rec.Data)})
 	}
 	if len(rec.Tags) > 0 {
