@@ -279,6 +279,18 @@ func TestFails(t *testing.T) {
 				return tx.Append(Enrolled{"c1", "s1"})
 			}).Then(Enrolled{"c1", "s1"})
 		}, []string{"conflicts with events of other streams and tags", "seed 1"}},
+		{"a decision that records more each time", func(t testing.TB) {
+			n := 0
+			annalstest.New(t, nil).When(func(tx *annals.Tx) error {
+				n++
+				for range n {
+					if err := tx.Append(Enrolled{"c1", "s1"}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}).View()
+		}, []string{"is another one"}},
 		{"noise changes what an error says", func(t testing.TB) {
 			annalstest.New(t, nil).Given(Enrolled{"c1", "s1"}).When(func(tx *annals.Tx) error {
 				seats, err := SeatsOf.Fold(tx)
