@@ -43,3 +43,7 @@ type DamageError struct {
 func (e *DamageError) Error() string {
 	return fmt.Sprintf("index file damaged at byte %d: %s", e.Offset, e.Reason)
 }
+
+func notIn(p, first driver.Position, n uint32) error {
+	return &driver.PositionError{What: fmt.Sprintf("position %d in the segment from %d", p, first), Head: first + driver.Position(n) - 1}
+}

@@ -1,105 +1,198 @@
 package index
 
 import (
-	"encoding/gob"
+	"encoding/binary"
+	"fmt"
 	"io"
-	"iter"
+	"sync/atomic"
 
 	"github.com/annals-db/annals/driver"
 )
 
-// Cache is memory that any number of [Sealed] share.
-type Cache struct{ bytes int64 }
-
-// NewCache returns a cache of at most that many bytes: blocks and filters of
-// index files together. 64 MiB holds every filter of 10 million records, even
-// with 1 million streams and random IDs.
-func NewCache(bytes int64) *Cache { return &Cache{bytes} }
-
 // Sealed is the index file of a sealed segment, open. It may be used by any
 // number of goroutines at once.
 type Sealed struct {
-	mem   *Mem
+	header
+	sections
+	pages pages
 	extra []byte
+	dicts [dictionaries]*dictionary
+	idMap filter // of the ID ranges
+	kept  atomic.Int64
 }
 
 // OpenSealed opens the index file of size bytes that r reads, which the caller
-// closes after [Sealed.Close]. It reads the file's head only. It fails with a
-// *[DamageError] or r's error.
+// closes after [Sealed.Close]. It reads the file's head and extra only. It
+// fails with a *[DamageError] or r's error. A nil cache is one of 1 MiB for
+// this file alone.
 func OpenSealed(r io.ReaderAt, size int64, cache *Cache) (*Sealed, error) {
-	var i image
-	if err := gob.NewDecoder(io.NewSectionReader(r, 0, size)).Decode(&i); err != nil {
-		return nil, &DamageError{0, err.Error()}
+	if cache == nil {
+		cache = NewCache(1 << 20)
 	}
-	m := NewMem(i.First)
-	m.Add(i.Entries)
-	return &Sealed{m, i.Extra}, nil
+	s := &Sealed{}
+	content := size - (size+pageSize-1)/pageSize*4
+	if size < headerSize+4 || pagedSize(content) != size {
+		return nil, &DamageError{size, fmt.Sprintf("an index file cannot be %d bytes long", size)}
+	}
+	s.pages = pages{r: r, size: content, cache: cache, file: cache.files.Add(1)}
+	head, err := s.pages.read(0)
+	if err != nil {
+		return nil, err
+	}
+	if s.header, s.sections, err = decodeHeader(head); err != nil {
+		return nil, err
+	}
+	if s.end != content {
+		return nil, &DamageError{size, fmt.Sprintf("the file has %d bytes of content, not %d", content, s.end)}
+	}
+	s.pages.seed = s.seed
+	if s.extra, err = s.pages.load(s.sections.extra, int64(s.extraLen)); err != nil {
+		return nil, err
+	}
+	for i := range s.dicts {
+		s.dicts[i] = newDictionary(s, i)
+	}
+	s.idMap.s, s.idMap.at, s.idMap.size = s, s.ranges, s.prints-s.ranges
+	return s, nil
 }
 
-// Close gives the cache back what it holds of this file.
-func (s *Sealed) Close() {}
+// Close gives the cache back what it holds of this file. No other method may be called after it.
+func (s *Sealed) Close() { s.pages.cache.release(s.pages.file, s.kept.Swap(0)) }
 
 // Extra returns the caller's bytes as given to [Mem.Seal]. They must not be changed.
 func (s *Sealed) Extra() []byte { return s.extra }
 
 // Len is the number of records indexed.
-func (s *Sealed) Len() int { return s.mem.Len() }
+func (s *Sealed) Len() int { return int(s.n) }
 
 // First is the position of the segment's first record.
-func (s *Sealed) First() driver.Position { return s.mem.First() }
+func (s *Sealed) First() driver.Position { return driver.Position(s.first) }
 
 // Last is the position of the segment's last record, First-1 if it has none.
-func (s *Sealed) Last() driver.Position { return s.mem.Last() }
+func (s *Sealed) Last() driver.Position { return driver.Position(s.first + s.n - 1) }
 
 // FirstTime is the time of the first record in Unix nanoseconds.
-func (s *Sealed) FirstTime() int64 { return s.mem.FirstTime() }
+func (s *Sealed) FirstTime() int64 { return int64(s.firstTime) }
 
 // LastTime is the time of the last record in Unix nanoseconds.
-func (s *Sealed) LastTime() int64 { return s.mem.LastTime() }
+func (s *Sealed) LastTime() int64 { return int64(s.lastTime) }
 
 // Offset returns the offset of the frame of the record at p; a
 // *[driver.PositionError] if p is not in the segment.
-func (s *Sealed) Offset(p driver.Position) (int64, error) { return s.mem.Offset(p) }
-
-// Select yields candidates for the records that match q with positions in
-// (after, upTo], in order of position, from the highest down if backward.
-// Every record that matches is among them. An error is the last thing yielded.
-func (s *Sealed) Select(q driver.Query, after, upTo driver.Position, backward bool) iter.Seq2[Hit, error] {
-	return s.mem.Select(q, after, upTo, backward)
+func (s *Sealed) Offset(p driver.Position) (int64, error) {
+	if p < s.First() || p-s.First() >= driver.Position(s.n) {
+		return 0, notIn(p, s.First(), uint32(s.n))
+	}
+	var o offsets
+	return o.at(s, uint32(p-s.First()))
 }
 
-// LastOf yields candidates for the last record of stream, latest first. If
-// the segment has records of stream, the last of them is the first candidate
-// that proves to be of that stream. For a stream it does not have it mostly
-// yields nothing, without reading the file.
-func (s *Sealed) LastOf(stream string) iter.Seq2[Hit, error] {
-	return func(yield func(Hit, error) bool) {
-		if h, _, ok := s.mem.LastOf(stream); ok {
-			yield(h, nil)
-		}
-	}
+// offsets is one group of the offset table, unpacked.
+type offsets struct {
+	group  uint32 // + 1; 0 for none yet
+	frames [groupLen]int64
 }
 
-// FindID yields candidates for the record with id. For an ID that the
-// segment does not have it mostly yields nothing, without reading the file.
-func (s *Sealed) FindID(id driver.ID) iter.Seq2[Hit, error] {
-	return func(yield func(Hit, error) bool) {
-		if h, ok := s.mem.FindID(id); ok {
-			yield(h, nil)
+// at returns the offset of the record with that ordinal.
+func (o *offsets) at(s *Sealed, ordinal uint32) (int64, error) {
+	group := ordinal / groupLen
+	if o.group != group+1 {
+		if err := o.unpack(s, group); err != nil {
+			return 0, err
 		}
 	}
+	return o.frames[ordinal%groupLen], nil
+}
+
+func (o *offsets) unpack(s *Sealed, group uint32) error {
+	o.group = 0
+	row, err := s.pages.bytes(s.groups+int64(group)*groupSize, groupSize)
+	if err != nil {
+		return err
+	}
+	offset := int64(binary.LittleEndian.Uint64(row[8:]))
+	begin, width := binary.LittleEndian.Uint32(row[16:]), uint(binary.LittleEndian.Uint32(row[20:]))
+	count := min(uint32(s.n)-group*groupLen, groupLen)
+	end := uint64(begin) + uint64(count-1)*uint64(width)
+	if width > 56 || end > s.lengthsLen*8 {
+		return s.damaged(s.groups, "a group of offsets is out of bounds")
+	}
+	packed, err := s.pages.bytes(s.lengths+int64(begin/8), int64((end+7)/8)-int64(begin/8))
+	if err != nil {
+		return err
+	}
+	r := bitReader{buf: packed, at: uint64(begin % 8)}
+	o.frames[0] = offset
+	for i := uint32(1); i < count; i++ {
+		offset += int64(r.read(width))
+		o.frames[i] = offset
+	}
+	o.group = group + 1
+	return nil
+}
+
+// damaged is the error for content that is checked and makes no sense.
+func (s *Sealed) damaged(content int64, reason string) error {
+	return &DamageError{content/pageRoom*pageSize + content%pageRoom, reason}
 }
 
 // AtOrBefore returns bounds of the last position whose time is at or before t
 // (Unix nanoseconds): it is at least low and at most high, which are less than
-// 64 apart; low is First-1 if even the first record may be later. The caller reads the records
-// after low until one is later than t.
+// 64 apart; low is First-1 if even the first record is later. The caller reads
+// the records after low until one is later than t.
 func (s *Sealed) AtOrBefore(t int64) (low, high driver.Position, err error) {
-	p := s.mem.AtOrBefore(t)
-	return p, p, nil
+	if s.n == 0 || t < s.FirstTime() {
+		return s.First() - 1, s.First() - 1, nil
+	}
+	if t >= s.LastTime() {
+		return s.Last(), s.Last(), nil
+	}
+	// The first group at or before t is one; the last such is sought.
+	begin, end := int64(0), int64(ceil(s.n, groupLen))
+	for end-begin > 1 {
+		middle := (begin + end) / 2
+		row, err := s.pages.bytes(s.groups+middle*groupSize, 8)
+		if err != nil {
+			return 0, 0, err
+		}
+		if int64(binary.LittleEndian.Uint64(row)) <= t {
+			begin = middle
+		} else {
+			end = middle
+		}
+	}
+	low = s.First() + driver.Position(begin)*groupLen
+	return low, min(low+groupLen-1, s.Last()), nil
 }
 
 // Verify reports whether the file is, byte for byte, what m would be sealed
-// to, m being made again from the segment's records: nil, or a *[DamageError]
-// with the first byte that differs.
-func (s *Sealed) Verify(m *Mem) error { return nil }
+// to with the same extra, m being made again from the segment's records: nil,
+// or a *[DamageError] with the first page that differs.
+func (s *Sealed) Verify(m *Mem) error {
+	c := &comparer{r: s.pages.r, size: pagedSize(s.pages.size)}
+	if err := m.Seal(c, s.extra); err != nil {
+		return err
+	}
+	if c.at != c.size {
+		return &DamageError{c.at, "the file goes on, though its segment has no more records"}
+	}
+	return nil
+}
+
+// comparer is a writer that fails where r has other bytes.
+type comparer struct {
+	r        io.ReaderAt
+	at, size int64
+}
+
+func (c *comparer) Write(b []byte) (int, error) {
+	have := make([]byte, len(b))
+	if n, err := c.r.ReadAt(have, c.at); n < len(b) && err != io.EOF {
+		return 0, err
+	}
+	if string(have) != string(b) {
+		return 0, &DamageError{c.at, "the index is not that of its segment"}
+	}
+	c.at += int64(len(b))
+	return len(b), nil
+}
