@@ -23,7 +23,7 @@ func (w *world) inspect() *inspection {
 	w.birth()
 	in := &inspection{}
 	w.aside(1<<30, func() {
-		log, err := w.store.Open(Opening{FS: w.process, Dir: dir, Clock: w.clock.Now})
+		log, err := w.store.Open(Opening{FS: w.process, Dir: dir, Clock: w.clock.Now, Seed: w.seed})
 		if err != nil {
 			in.named = append(in.named, err)
 			return

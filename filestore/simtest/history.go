@@ -16,6 +16,7 @@ type history struct {
 	byID    map[driver.ID][]*entry
 	seen    []seen // by position, from 1, what anybody read there
 	heads   map[driver.Position][32]byte
+	state   map[string]*stateKey // of the one client that changes it
 }
 
 // entry is a batch that was handed over at least once.
@@ -34,7 +35,7 @@ type seen struct {
 }
 
 func newHistory() *history {
-	return &history{byID: map[driver.ID][]*entry{}, heads: map[driver.Position][32]byte{}}
+	return &history{byID: map[driver.ID][]*entry{}, heads: map[driver.Position][32]byte{}, state: map[string]*stateKey{}}
 }
 
 // submit notes that b is about to be handed over; e is nil the first time.

@@ -208,7 +208,7 @@ func (w *world) visitor(n int) {
 	}
 	p := w.disk.Process()
 	defer p.Kill()
-	log, err := w.store.Open(Opening{FS: p, Dir: dir, Clock: w.clock.Now, ReadOnly: true})
+	log, err := w.store.Open(Opening{FS: p, Dir: dir, Clock: w.clock.Now, ReadOnly: true, Seed: w.seed})
 	if err != nil {
 		w.readFailed("as a second process", err)
 		return

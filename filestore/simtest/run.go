@@ -100,7 +100,7 @@ func (w *world) birth() {
 // where the store could not be opened for a good reason.
 func (w *world) open(steps int) bool {
 	finished := w.aside(steps, func() {
-		log, err := w.store.Open(Opening{FS: w.process, Dir: dir, Clock: w.clock.Now})
+		log, err := w.store.Open(Opening{FS: w.process, Dir: dir, Clock: w.clock.Now, Seed: w.seed})
 		if err != nil {
 			w.say("open: %v", err)
 			w.notOpened(err)
@@ -173,6 +173,9 @@ func (w *world) examine() {
 	w.expect(w.history.check(log, false))
 	w.count(Stats{Records: len(log)})
 	w.verify(w.log)
+	if s, ok := w.log.(driver.Stater); ok && s.State() != nil {
+		w.checkState(s.State())
+	}
 	w.treeHead(info.Head)
 }
 
@@ -222,6 +225,10 @@ func (w *world) work(steps int) {
 	}
 	if w.store.Readers && chance(w.rand, 50) {
 		w.client(func() { w.visitor(0) })
+	}
+	if chance(w.rand, 40) {
+		quota := w.rand.IntN(8)
+		w.client(func() { w.stater(quota) })
 	}
 	full, room := 1<<30, 0
 	if w.theme == "full" {

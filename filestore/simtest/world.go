@@ -22,6 +22,7 @@ type Opening struct {
 	Dir      string
 	Clock    func() time.Time
 	ReadOnly bool
+	Seed     uint64 // of the run, so that a store may be opened in more than one way
 }
 
 // Store is a store under test.
