@@ -5,6 +5,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -13,6 +14,11 @@ import (
 type Options struct {
 	// Window is how many batches may be under way. Defaults to 256
 	Window int
+	// Head is the time of the log's last event. The first batch with a time
+	// of its own that is not before it waits until those before it are
+	// answered: they are there already or refused, and to append later ones
+	// after a refusal would leave a gap for ever. Defaults to no time
+	Head time.Time
 }
 
 // Feeder takes the batches of a run, from one goroutine.
@@ -21,6 +27,8 @@ type Feeder[T any] struct {
 	submit  func(context.Context, driver.Batch) func() (driver.Receipt, error)
 	pending chan pending[T]
 	stopped chan struct{}
+	head    time.Time
+	beyond  bool // whether a batch has reached head
 }
 
 type pending[T any] struct {
@@ -43,11 +51,14 @@ func Run[T any](ctx context.Context, log driver.Log, o *Options,
 	produce func(f *Feeder[T]) error,
 	answered func(tag T, r driver.Receipt, err error) error,
 ) error {
-	window := 256
-	if o != nil && o.Window > 0 {
-		window = o.Window
+	if o == nil {
+		o = &Options{}
 	}
-	f := &Feeder[T]{ctx: ctx, submit: submitter(log), pending: make(chan pending[T], window), stopped: make(chan struct{})}
+	window := o.Window
+	if window <= 0 {
+		window = 256
+	}
+	f := &Feeder[T]{ctx: ctx, submit: submitter(log), pending: make(chan pending[T], window), stopped: make(chan struct{}), head: o.Head}
 	produced := make(chan error, 1)
 	go func() {
 		err := produce(f)
@@ -88,6 +99,12 @@ func submitter(log driver.Log) func(context.Context, driver.Batch) func() (drive
 func (f *Feeder[T]) Submit(tag T, b driver.Batch) error {
 	if err := f.check(); err != nil {
 		return err
+	}
+	if !f.beyond && !b.Time.IsZero() && !b.Time.Before(f.head) {
+		if err := f.Flush(); err != nil {
+			return err
+		}
+		f.beyond = true
 	}
 	// What is handed over is seen through, even when ctx ends meanwhile.
 	f.pending <- pending[T]{tag: tag, answer: f.submit(context.WithoutCancel(f.ctx), b)}

@@ -45,14 +45,14 @@ func Import(ctx context.Context, log driver.Log, src *Source, m *Mapping, o *Opt
 	if err != nil {
 		return Summary{}, err
 	}
-	im := &importer{log: log, mapping: m, options: *o, head: info.Time, limits: info.Limits}
+	im := &importer{log: log, mapping: m, options: *o, limits: info.Limits}
 	if im.options.Batch <= 0 {
 		im.options.Batch = 1000
 	}
 	im.options.Batch = min(im.options.Batch, info.Limits.BatchEvents)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	err = feed.Run(ctx, log, nil, func(f *feed.Feeder[[]Mapped]) error { return im.produce(ctx, src, f) }, im.answered(ctx))
+	err = feed.Run(ctx, log, &feed.Options{Head: info.Time}, func(f *feed.Feeder[[]Mapped]) error { return im.produce(ctx, src, f) }, im.answered(ctx))
 	return im.summary, err
 }
 
@@ -64,13 +64,11 @@ type importer struct {
 	mapping *Mapping
 	options Options
 	limits  driver.Limits
-	head    time.Time // of the log when the import began
 	summary Summary
 
 	batch   []Mapped // being filled
 	size    int
 	last    time.Time // of the last row
-	beyond  bool      // whether rows have reached head
 	feeding *feed.Feeder[[]Mapped]
 }
 
@@ -127,15 +125,6 @@ func (im *importer) flush() error {
 	}
 	if im.options.DryRun {
 		return im.feeding.Flush()
-	}
-	if im.mapping.Timed && !im.beyond && !im.last.Before(im.head) {
-		// Rows earlier than the log's head are there already or refused. Only
-		// when that is known of all of them may later ones be appended, or a
-		// gap would stay.
-		if err := im.feeding.Flush(); err != nil {
-			return err
-		}
-		im.beyond = true
 	}
 	events := make([]driver.Event, len(batch))
 	for i := range batch {
