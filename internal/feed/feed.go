@@ -19,6 +19,9 @@ type Options struct {
 	// answered: they are there already or refused, and to append later ones
 	// after a refusal would leave a gap for ever. Defaults to no time
 	Head time.Time
+	// Idle is called, in the goroutine that hears the answers, when there is
+	// nothing under way. Defaults to nil, nothing
+	Idle func()
 }
 
 // Feeder takes the batches of a run, from one goroutine.
@@ -66,7 +69,11 @@ func Run[T any](ctx context.Context, log driver.Log, o *Options,
 		produced <- err
 	}()
 	var first error
-	for p := range f.pending {
+	for {
+		p, ok := f.next(o.Idle)
+		if !ok {
+			break
+		}
 		if p.answer == nil {
 			close(p.passed)
 			continue
@@ -81,6 +88,15 @@ func Run[T any](ctx context.Context, log driver.Log, o *Options,
 		first = err
 	}
 	return first
+}
+
+// next returns the next one pending, calling idle if it has to wait for it.
+func (f *Feeder[T]) next(idle func()) (pending[T], bool) {
+	if idle != nil && len(f.pending) == 0 {
+		idle()
+	}
+	p, ok := <-f.pending
+	return p, ok
 }
 
 // submitter returns how log takes batches: many at once if it can.
