@@ -1,0 +1,5 @@
+package main
+
+const crashVariable = "ANNALS_BENCH_CRASH"
+
+func crashChild(string) {}

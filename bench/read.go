@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/annals-db/annals/driver"
+	"github.com/annals-db/annals/filestore"
+)
+
+// fill appends so many events in batches of 1,000 from several writers.
+func fill(log driver.Log, events int) error {
+	const writers, batch = 4, 1000
+	return together(writers, func(w int) error {
+		p := newProducer(w, batch)
+		for done := 0; done < events/writers; done += batch {
+			if _, err := log.Append(context.Background(), p.next()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func streamRow() row {
+	return row{"reading a warm 100-event stream", "within 3 × decoding the same bytes from one buffer", func(e env) (result, error) {
+		const events, aim = 100, 3
+		dir, remove := e.scratch("stream")
+		defer remove()
+		log, err := filestore.Open(dir, nil)
+		if err != nil {
+			return result{}, err
+		}
+		defer log.Close()
+		if err := fill(log, events*streams); err != nil {
+			return result{}, err
+		}
+		q := driver.Query{Items: []driver.Item{{Streams: streamNames[77:78]}}}
+		var buffer []byte
+		found := 0
+		for r, err := range log.Read(context.Background(), q, driver.ReadOptions{}) {
+			if err != nil {
+				return result{}, err
+			}
+			buffer = encodeEvent(buffer, &r.Event, r.Time)
+			found++
+		}
+		if found != events {
+			return result{}, fmt.Errorf("the stream has %d events, want %d", found, events)
+		}
+		c, err := e.compare(
+			func() (float64, error) {
+				return seconds(each(e.window, func() error { return decodeAll(buffer, events) }))
+			},
+			func() (float64, error) {
+				return seconds(each(e.window, func() error { return readAll(log, q, events) }))
+			})
+		return atMost(micros(c.ours), micros(c.base), c.ratio, aim), err
+	}}
+}
+
+// sink keeps what is decoded from being optimised away.
+var sink driver.Record
+
+func decodeAll(buffer []byte, events int) error {
+	n := 0
+	for len(buffer) > 0 {
+		var r driver.Record
+		var err error
+		if buffer, err = decodeEvent(buffer, &r); err != nil {
+			return err
+		}
+		sink = r
+		n++
+	}
+	if n != events {
+		return errBuffer
+	}
+	return nil
+}
+
+func readAll(log driver.Log, q driver.Query, events int) error {
+	n := 0
+	for r, err := range log.Read(context.Background(), q, driver.ReadOptions{}) {
+		if err != nil {
+			return err
+		}
+		sink = r
+		n++
+	}
+	if n != events {
+		return fmt.Errorf("%d events were read, want %d", n, events)
+	}
+	return nil
+}
+
+func scanRow() row {
+	return row{"full scan, checksums checked", "0.6 of reading and checksumming the same bytes", func(e env) (result, error) {
+		const aim = 0.6
+		dir, remove := e.scratch("scan")
+		defer remove()
+		log, err := filestore.Open(dir, nil)
+		if err != nil {
+			return result{}, err
+		}
+		defer log.Close()
+		events := min(e.events, 1_000_000)
+		if err := fill(log, events); err != nil {
+			return result{}, err
+		}
+		var read int64
+		c, err := e.compare(
+			func() (float64, error) {
+				began := time.Now()
+				read, err = checksum(dir, float64(events))
+				return float64(events) / time.Since(began).Seconds(), err
+			},
+			func() (float64, error) {
+				began := time.Now()
+				err := readAll(log, driver.Query{}, events)
+				return float64(events) / time.Since(began).Seconds(), err
+			})
+		if err != nil {
+			return result{}, err
+		}
+		return atLeast(perSecond(c.ours), fmt.Sprintf("%s (%.2f GB/s)", perSecond(c.base), c.base*float64(read)/float64(events)/1e9), c.ratio, aim), nil
+	}}
+}
+
+var sum uint32
+
+// checksum reads the segment files of dir, as far as they are written, and
+// returns how many bytes that were.
+func checksum(dir string, _ float64) (int64, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "log", "*.seg"))
+	if err != nil || len(files) == 0 {
+		return 0, fmt.Errorf("no segment files in %s: %v", dir, err)
+	}
+	table := crc32.MakeTable(crc32.Castagnoli)
+	buf := make([]byte, 1<<20)
+	var total int64
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			return 0, err
+		}
+		for {
+			n, err := io.ReadFull(f, buf)
+			if n > 0 && zeros(buf[:n]) {
+				break // made ready for what is to come
+			}
+			sum = crc32.Update(sum, table, buf[:n])
+			total += int64(n)
+			if err != nil {
+				break
+			}
+		}
+		f.Close()
+	}
+	return total, nil
+}
+
+// zeros reports whether b begins and ends as what is not written yet.
+func zeros(b []byte) bool {
+	for _, v := range b[:min(64, len(b))] {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
+}
