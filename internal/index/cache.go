@@ -11,86 +11,53 @@ import (
 type Cache struct {
 	bytes   int64
 	filters atomic.Int64 // bytes of filters kept
-	files   atomic.Uint64
-	shards  [16]cacheShard
+
+	mu   sync.Mutex
+	ring []*cached // the pages kept
+	hand int
+}
+
+// cached is a page that is kept; its file points to it.
+type cached struct {
+	file    *pages
+	page    uint32
+	content []byte
+	used    atomic.Bool // since the hand last came by
 }
 
 // NewCache returns a cache of at most about that many bytes. 64 MiB keeps
 // every filter of 10 million records with 1 million streams, as many tags and
 // random IDs.
-func NewCache(bytes int64) *Cache {
-	c := &Cache{bytes: bytes}
-	for i := range c.shards {
-		c.shards[i].pages = map[pageKey]*cached{}
-	}
-	return c
-}
+func NewCache(bytes int64) *Cache { return &Cache{bytes: bytes} }
 
-type pageKey struct {
-	file uint64
-	page uint32
-}
-
-type cached struct {
-	key     pageKey
-	content []byte
-	used    bool
-}
-
-// cacheShard evicts by the clock: the hand passes over what was used since it
-// last came by.
-type cacheShard struct {
-	mu    sync.Mutex
-	pages map[pageKey]*cached
-	ring  []*cached
-	hand  int
-}
-
-// page returns the content of a page, reading it if it is not kept.
-func (c *Cache) page(p *pages, page uint32) ([]byte, error) {
-	key := pageKey{p.file, page}
-	s := &c.shards[(uint64(page)+p.file*7)%uint64(len(c.shards))]
-	s.mu.Lock()
-	if e, ok := s.pages[key]; ok {
-		e.used = true
-		s.mu.Unlock()
-		return e.content, nil
-	}
-	s.mu.Unlock()
-	content, err := p.read(page)
-	if err != nil {
-		return nil, err
-	}
-	room := int((c.bytes - c.filters.Load()) / pageSize / int64(len(c.shards)))
-	s.add(&cached{key: key, content: content}, max(room, 1))
-	return content, nil
-}
-
-// add keeps e, evicting what is over room pages.
-func (s *cacheShard) add(e *cached, room int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.pages[e.key]; ok {
+// add keeps e. It makes room by the clock: the hand passes over what was used
+// since it last came by, and evicts what was not.
+func (c *Cache) add(e *cached) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slot := &e.file.kept[e.page]
+	if slot.Load() != nil {
 		return
 	}
-	for len(s.ring) >= room {
-		s.hand %= len(s.ring)
-		if old := s.ring[s.hand]; old.used {
-			old.used = false
-			s.hand++
+	room := max(int((c.bytes-c.filters.Load())/pageSize), 1)
+	for len(c.ring) >= room {
+		c.hand %= len(c.ring)
+		if old := c.ring[c.hand]; old.used.Swap(false) {
+			c.hand++
 			continue
 		}
-		s.remove(s.hand)
+		c.evict(c.hand)
 	}
-	s.pages[e.key] = e
-	s.ring = append(s.ring, e)
+	slot.Store(e)
+	c.ring = append(c.ring, e)
 }
 
-func (s *cacheShard) remove(i int) {
-	delete(s.pages, s.ring[i].key)
-	last := len(s.ring) - 1
-	s.ring[i], s.ring[last] = s.ring[last], nil
-	s.ring = s.ring[:last]
+func (c *Cache) evict(i int) {
+	old := c.ring[i]
+	old.file.kept[old.page].Store(nil)
+	last := len(c.ring) - 1
+	c.ring[i], c.ring[last] = c.ring[last], nil
+	c.ring = c.ring[:last]
 }
 
 // reserve takes room for a filter of that many bytes, if there is.
@@ -103,30 +70,24 @@ func (c *Cache) reserve(bytes int64) bool {
 }
 
 // release forgets the pages of a file and gives back the room of its filters.
-func (c *Cache) release(file uint64, filters int64) {
+func (c *Cache) release(file *pages, filters int64) {
 	c.filters.Add(-filters)
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		for j := len(s.ring) - 1; j >= 0; j-- {
-			if s.ring[j].key.file == file {
-				s.remove(j)
-			}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := len(c.ring) - 1; i >= 0; i-- {
+		if c.ring[i].file == file {
+			c.evict(i)
 		}
-		s.mu.Unlock()
 	}
 }
 
 // size is the bytes kept.
 func (c *Cache) size() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	total := c.filters.Load()
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		for _, e := range s.ring {
-			total += int64(len(e.content))
-		}
-		s.mu.Unlock()
+	for _, e := range c.ring {
+		total += int64(len(e.content))
 	}
 	return total
 }

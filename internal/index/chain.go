@@ -23,7 +23,7 @@ type chain struct {
 func (m *Mem) chainOf(kind chainKind, number uint32) chain {
 	d := [...]*names{byStream: &m.streams, byType: &m.types, byCategory: &m.category, byTag: &m.tags}[kind]
 	k := d.keys.at(number)
-	return chain{m, kind, k.last.Load(), k.count.Load()}
+	return chain{m, kind, k.last(), k.count()}
 }
 
 // next returns the next lower ordinal below bound, ok false at the chain's end.

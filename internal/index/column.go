@@ -54,17 +54,24 @@ func (a *arena) at(t text) string {
 
 // add copies s to the arena.
 func (a *arena) add(s string) text {
+	chunks := a.chunks.Load()
+	if chunks == nil || a.used+len(s) >= len((*chunks)[len(*chunks)-1]) {
+		chunks = a.extend(len(s))
+	}
+	last := len(*chunks) - 1
+	t := text{uint32(last), uint32(a.used), uint32(len(s))}
+	a.used += copy((*chunks)[last][a.used:], s)
+	return t
+}
+
+// extend adds a chunk with room for more than size bytes.
+func (a *arena) extend(size int) *[][]byte {
 	var chunks [][]byte
 	if old := a.chunks.Load(); old != nil {
 		chunks = *old
 	}
-	last := len(chunks) - 1
-	if last < 0 || a.used+len(s) >= len(chunks[last]) {
-		chunks = append(chunks, make([]byte, max(arenaChunk, len(s)+1)))
-		a.chunks.Store(&chunks)
-		a.used, last = 0, last+1
-	}
-	t := text{uint32(last), uint32(a.used), uint32(len(s))}
-	a.used += copy(chunks[last][a.used:], s)
-	return t
+	chunks = append(chunks, make([]byte, max(arenaChunk, size+1)))
+	a.chunks.Store(&chunks)
+	a.used = 0
+	return &chunks
 }

@@ -14,6 +14,8 @@ type cursor interface {
 	seek(x int64) (ordinal int64, ok bool, err error)
 	// size is the number of ordinals, about.
 	size() uint64
+	// effort is the number of blocks that a seek may have to unpack.
+	effort() int
 }
 
 // listCursor walks over a list.
@@ -29,6 +31,13 @@ func newListCursor(l list, backward bool) *listCursor {
 }
 
 func (c *listCursor) size() uint64 { return c.count }
+
+func (c *listCursor) effort() int {
+	if c.short != nil {
+		return 0
+	}
+	return 1
+}
 
 func (c *listCursor) seek(x int64) (int64, bool, error) {
 	if o, ok := within(c.block, x, c.backward); ok || c.short != nil || x < 0 {
@@ -78,6 +87,8 @@ type ordinalList struct {
 
 func (c *ordinalList) size() uint64 { return uint64(len(c.ordinals)) }
 
+func (c *ordinalList) effort() int { return 0 }
+
 func (c *ordinalList) seek(x int64) (int64, bool, error) {
 	o, ok := within(c.ordinals, x, c.backward)
 	return o, ok, nil
@@ -87,6 +98,8 @@ func (c *ordinalList) seek(x int64) (int64, bool, error) {
 type everything struct{ n int64 }
 
 func (c everything) size() uint64 { return uint64(c.n) }
+
+func (c everything) effort() int { return 0 }
 
 func (c everything) seek(x int64) (int64, bool, error) { return x, x >= 0 && x < c.n, nil }
 
@@ -129,6 +142,13 @@ func newUnion(cursors []cursor, backward bool) cursor {
 
 func (u *union) size() uint64 { return u.total }
 
+func (u *union) effort() (n int) {
+	for i := range u.parts {
+		n += u.parts[i].effort()
+	}
+	return n
+}
+
 func (u *union) seek(x int64) (best int64, found bool, err error) {
 	for i := range u.parts {
 		p := &u.parts[i]
@@ -163,15 +183,32 @@ func before(a, b int64, backward bool) bool {
 // intersection walks over the ordinals that all of several cursors have.
 type intersection struct{ parts []cursor }
 
-func newIntersection(cursors []cursor) cursor {
-	if len(cursors) == 1 {
-		return cursors[0]
-	}
+// newIntersection returns a cursor over the ordinals below n that all of
+// several have, or over a few more: it leaves out a cursor that takes more
+// effort than reading the records that it would have kept back.
+func newIntersection(cursors []cursor, n uint64) cursor {
 	slices.SortStableFunc(cursors, func(a, b cursor) int { return cmp.Compare(a.size(), b.size()) })
-	return &intersection{cursors}
+	kept := cursors[:1]
+	for _, c := range cursors[1:] {
+		// Reading a record is worth unpacking some 3 blocks.
+		if saved := 3 * (1 - float64(c.size())/float64(n)); float64(c.effort()) <= saved {
+			kept = append(kept, c)
+		}
+	}
+	if len(kept) == 1 {
+		return kept[0]
+	}
+	return &intersection{kept}
 }
 
 func (c *intersection) size() uint64 { return c.parts[0].size() }
+
+func (c *intersection) effort() (n int) {
+	for _, p := range c.parts {
+		n += p.effort()
+	}
+	return n
+}
 
 func (c *intersection) seek(x int64) (int64, bool, error) {
 	for agreed, i := 0, 0; agreed < len(c.parts); i = (i + 1) % len(c.parts) {

@@ -120,9 +120,7 @@ func appendIDRange(b []byte, low, high uint64) []byte {
 	return b
 }
 
+// idRange returns the range at the beginning of b.
 func idRange(b []byte) (low, high uint64) {
-	at := func(i int) uint64 {
-		return uint64(binary.LittleEndian.Uint32(b[i:])) | uint64(binary.LittleEndian.Uint16(b[i+4:]))<<32
-	}
-	return at(0), at(6)
+	return binary.LittleEndian.Uint64(b) & (1<<48 - 1), binary.LittleEndian.Uint64(b[4:]) >> 16
 }

@@ -8,7 +8,8 @@ type list struct {
 	count uint64
 	k     uint
 	short []uint32 // all of them, if at most shortList
-	skips int64    // where in the content the skip table begins
+	skips int64    // where in the content the skip table of a long list begins
+	table []byte   // the skip table, once it has been read
 }
 
 // list returns the list of the key with that rank.
@@ -80,10 +81,13 @@ func (l *list) blocks() uint64 { return ceil(l.count, blockLen) }
 
 // skip returns entry i of a long list's skip table.
 func (l *list) skip(i uint64) (ordinal uint32, bit uint64, err error) {
-	b, err := l.d.s.pages.bytes(l.skips+int64(i)*skipSize, skipSize)
-	if err != nil {
-		return 0, 0, err
+	if l.table == nil {
+		l.table, err = l.d.s.pages.bytes(l.skips, int64(l.blocks()+1)*skipSize)
+		if err != nil {
+			return 0, 0, err
+		}
 	}
+	b := l.table[i*skipSize:]
 	return binary.LittleEndian.Uint32(b), uint64(binary.LittleEndian.Uint32(b[4:])), nil
 }
 
@@ -92,11 +96,15 @@ func (l *list) last() (uint32, error) {
 	if l.short != nil {
 		return l.short[len(l.short)-1], nil
 	}
-	o, _, err := l.skip(l.blocks())
-	if err == nil && uint64(o) >= l.d.s.n {
-		err = l.d.s.damaged(l.skips, "a list of postings is out of bounds")
+	b, err := l.d.s.pages.bytes(l.skips+int64(l.blocks())*skipSize, skipSize)
+	if err != nil {
+		return 0, err
 	}
-	return o, err
+	o := binary.LittleEndian.Uint32(b)
+	if uint64(o) >= l.d.s.n {
+		return 0, l.d.s.damaged(l.skips, "a list of postings is out of bounds")
+	}
+	return o, nil
 }
 
 // block returns block i of a long list, in out's memory if that suffices.

@@ -78,12 +78,12 @@ func (m *Mem) add(e *Entry) {
 		m.addStream(r, ordinal, e.Stream)
 	}
 	number, k, _ := m.types.intern(e.Type)
-	r.typ, r.prevType = number, k.last.Load()
+	r.typ, r.prevType = number, k.last()
 	k.advance(ordinal)
 	for _, t := range e.Tags {
 		number, k, _ := m.tags.intern(t)
 		p, i := m.tagged.grow()
-		*p = posting{number, ordinal, k.last.Load()}
+		*p = posting{number, ordinal, k.last()}
 		k.advance(i)
 	}
 	r.tagEnd = m.tagged.n
@@ -96,10 +96,10 @@ func (m *Mem) addStream(r *row, ordinal uint32, stream string) {
 		c, _, _ := m.category.intern(category)
 		k.category = c + 1
 	}
-	r.stream, r.prevStream = number+1, k.last.Load()
+	r.stream, r.prevStream = number+1, k.last()
 	if k.category != 0 {
 		c := m.category.keys.at(k.category - 1)
-		r.prevCategory = c.last.Load()
+		r.prevCategory = c.last()
 		c.advance(ordinal)
 	}
 	k.advance(ordinal)
@@ -159,7 +159,7 @@ func (m *Mem) LastOf(stream string) (hit Hit, version uint64, ok bool) {
 	if !ok {
 		return Hit{}, 0, false
 	}
-	c := chain{m: m, kind: byStream, at: m.streams.keys.at(number).last.Load()}
+	c := chain{m: m, kind: byStream, at: m.streams.keys.at(number).last()}
 	ordinal, ok := c.next(n)
 	if !ok {
 		return Hit{}, 0, false

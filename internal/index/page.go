@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"sync/atomic"
 )
 
 // The file is pages of 4,096 bytes, the last one as long as needed: up to
@@ -51,7 +52,27 @@ type pages struct {
 	size  int64 // of the content
 	seed  uint64
 	cache *Cache
-	file  uint64 // its number in the cache
+	kept  []atomic.Pointer[cached] // by page; nil where the cache does not keep it
+}
+
+func newPages(r io.ReaderAt, size int64, cache *Cache) pages {
+	return pages{r: r, size: size, cache: cache, kept: make([]atomic.Pointer[cached], (size+pageRoom-1)/pageRoom)}
+}
+
+// page returns the content of page, from the cache or read.
+func (p *pages) page(page uint32) ([]byte, error) {
+	if e := p.kept[page].Load(); e != nil {
+		if !e.used.Load() {
+			e.used.Store(true)
+		}
+		return e.content, nil
+	}
+	content, err := p.read(page)
+	if err != nil {
+		return nil, err
+	}
+	p.cache.add(&cached{file: p, page: page, content: content})
+	return content, nil
 }
 
 // read returns the content of page, read anew and checked.
@@ -85,7 +106,7 @@ func (p *pages) fill(page uint32, b []byte) error {
 func (p *pages) bytes(at, n int64) ([]byte, error) {
 	page, within := uint32(at/pageRoom), at%pageRoom
 	if within+n <= pageRoom && n > 0 {
-		b, err := p.cache.page(p, page)
+		b, err := p.page(page)
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +114,7 @@ func (p *pages) bytes(at, n int64) ([]byte, error) {
 	}
 	out := make([]byte, 0, n)
 	for n > 0 {
-		b, err := p.cache.page(p, page)
+		b, err := p.page(page)
 		if err != nil {
 			return nil, err
 		}

@@ -34,7 +34,7 @@ func OpenSealed(r io.ReaderAt, size int64, cache *Cache) (*Sealed, error) {
 	if size < headerSize+4 || pagedSize(content) != size {
 		return nil, &DamageError{size, fmt.Sprintf("an index file cannot be %d bytes long", size)}
 	}
-	s.pages = pages{r: r, size: content, cache: cache, file: cache.files.Add(1)}
+	s.pages = newPages(r, content, cache)
 	head, err := s.pages.read(0)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func OpenSealed(r io.ReaderAt, size int64, cache *Cache) (*Sealed, error) {
 }
 
 // Close gives the cache back what it holds of this file. No other method may be called after it.
-func (s *Sealed) Close() { s.pages.cache.release(s.pages.file, s.kept.Swap(0)) }
+func (s *Sealed) Close() { s.pages.cache.release(&s.pages, s.kept.Swap(0)) }
 
 // Extra returns the caller's bytes as given to [Mem.Seal]. They must not be changed.
 func (s *Sealed) Extra() []byte { return s.extra }
@@ -87,30 +87,36 @@ func (s *Sealed) Offset(p driver.Position) (int64, error) {
 	return o.at(s, uint32(p-s.First()))
 }
 
-// offsets is one group of the offset table, unpacked.
+// offsets is one group of the offset table, unpacked as far as was asked for.
 type offsets struct {
 	group  uint32 // + 1; 0 for none yet
-	frames [groupLen]int64
+	width  uint
+	packed bitReader
+	frames []int64 // so far
+	memory [groupLen]int64
 }
 
 // at returns the offset of the record with that ordinal.
 func (o *offsets) at(s *Sealed, ordinal uint32) (int64, error) {
-	group := ordinal / groupLen
+	group, i := ordinal/groupLen, int(ordinal%groupLen)
 	if o.group != group+1 {
-		if err := o.unpack(s, group); err != nil {
+		if err := o.open(s, group); err != nil {
 			return 0, err
 		}
 	}
-	return o.frames[ordinal%groupLen], nil
+	for n := len(o.frames); n <= i; n++ {
+		o.frames = append(o.frames, o.frames[n-1]+int64(o.packed.read(o.width)))
+	}
+	return o.frames[i], nil
 }
 
-func (o *offsets) unpack(s *Sealed, group uint32) error {
+func (o *offsets) open(s *Sealed, group uint32) error {
 	o.group = 0
 	row, err := s.pages.bytes(s.groups+int64(group)*groupSize, groupSize)
 	if err != nil {
 		return err
 	}
-	offset := int64(binary.LittleEndian.Uint64(row[8:]))
+	o.frames = append(o.memory[:0], int64(binary.LittleEndian.Uint64(row[8:])))
 	begin, width := binary.LittleEndian.Uint32(row[16:]), uint(binary.LittleEndian.Uint32(row[20:]))
 	count := min(uint32(s.n)-group*groupLen, groupLen)
 	end := uint64(begin) + uint64(count-1)*uint64(width)
@@ -121,13 +127,7 @@ func (o *offsets) unpack(s *Sealed, group uint32) error {
 	if err != nil {
 		return err
 	}
-	r := bitReader{buf: packed, at: uint64(begin % 8)}
-	o.frames[0] = offset
-	for i := uint32(1); i < count; i++ {
-		offset += int64(r.read(width))
-		o.frames[i] = offset
-	}
-	o.group = group + 1
+	o.width, o.packed, o.group = width, bitReader{buf: packed, at: uint64(begin % 8)}, group+1
 	return nil
 }
 

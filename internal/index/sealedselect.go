@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"iter"
 	"slices"
 
@@ -100,7 +101,7 @@ func (s *Sealed) item(i *driver.Item, backward bool) (cursor, error) {
 		}
 		all = append(all, c)
 	}
-	return newIntersection(all), nil
+	return newIntersection(all, s.n), nil
 }
 
 // anyOf returns a cursor over the lists of any of the names, nil if there are none.
@@ -242,10 +243,13 @@ func (s *Sealed) orderedID(id driver.ID, ms uint64) (found []uint32, err error) 
 		if err != nil {
 			return nil, err
 		}
-		for i, p := range prints {
-			if p == print {
-				found = append(found, uint32(begin)+uint32(i))
+		for at := 0; ; at++ {
+			i := bytes.IndexByte(prints[at:], print)
+			if i < 0 {
+				break
 			}
+			at += i
+			found = append(found, uint32(begin)+uint32(at))
 		}
 	}
 	return found, nil

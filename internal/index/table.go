@@ -8,8 +8,8 @@ import (
 // table is a hash table from 32-bit hashes to numbers, open addressed, that
 // one goroutine inserts into while others look up. Equal hashes may occur.
 type table struct {
-	slots atomic.Pointer[[]atomic.Uint64] // hash<<32 | number+1, 0 if free
-	n     int                             // the writer's
+	slots atomic.Pointer[[]uint64] // hash<<32 | number+1, 0 if free; written atomically once shared
+	n     int                      // the writer's
 }
 
 // insert adds number under hash.
@@ -18,34 +18,37 @@ func (t *table) insert(hash, number uint32) {
 	if slots == nil || t.n*4 >= len(*slots)*3 {
 		slots = t.rehash()
 	}
-	place(*slots, uint64(hash)<<32|uint64(number+1))
+	i := free(*slots, hash)
+	atomic.StoreUint64(&(*slots)[i], uint64(hash)<<32|uint64(number+1))
 	t.n++
 }
 
 // rehash doubles the table. Readers go on in the old one, which lacks only
 // what is inserted later.
-func (t *table) rehash() *[]atomic.Uint64 {
+func (t *table) rehash() *[]uint64 {
 	old := t.slots.Load()
 	if old == nil {
-		old = new([]atomic.Uint64)
+		old = new([]uint64)
 	}
-	slots := make([]atomic.Uint64, max(64, len(*old)*2))
-	for i := range *old {
-		if s := (*old)[i].Load(); s != 0 {
-			place(slots, s)
+	slots := make([]uint64, max(64, len(*old)*2))
+	for _, s := range *old {
+		if s != 0 {
+			slots[free(slots, uint32(s>>32))] = s
 		}
 	}
 	t.slots.Store(&slots)
 	return &slots
 }
 
-func place(slots []atomic.Uint64, s uint64) {
+// free returns the slot where hash may be inserted. It is for the writer, who
+// may read slots plainly.
+func free(slots []uint64, hash uint32) uint32 {
 	mask := uint32(len(slots) - 1)
-	i := uint32(s>>32) & mask
-	for slots[i].Load() != 0 {
+	i := hash & mask
+	for slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	slots[i].Store(s)
+	return i
 }
 
 // look begins a walk over the numbers under hash.
@@ -59,7 +62,7 @@ func (t *table) look(hash uint32) probe {
 
 // probe walks over the numbers under one hash.
 type probe struct {
-	slots   []atomic.Uint64
+	slots   []uint64
 	hash, i uint32
 }
 
@@ -69,7 +72,7 @@ func (p *probe) next() (number uint32, ok bool) {
 		return 0, false
 	}
 	for {
-		s := p.slots[p.i].Load()
+		s := atomic.LoadUint64(&p.slots[p.i])
 		if s == 0 {
 			return 0, false
 		}
@@ -93,8 +96,7 @@ type names struct {
 type key struct {
 	text     text
 	category uint32        // of a stream: its category's number + 1, 0 if its name has no dash
-	last     atomic.Uint32 // its last posting + 1, 0 if none
-	count    atomic.Uint32 // of its postings
+	postings atomic.Uint64 // how many it has << 32 | the last one + 1
 }
 
 // find returns the number of name.
@@ -126,9 +128,14 @@ func (d *names) intern(name string) (number uint32, k *key, added bool) {
 // name returns the name with that number.
 func (d *names) name(number uint32) string { return d.texts.at(d.keys.at(number).text) }
 
+// last is the last posting of k + 1, 0 if it has none.
+func (k *key) last() uint32 { return uint32(k.postings.Load()) }
+
+// count is the number of k's postings.
+func (k *key) count() uint32 { return uint32(k.postings.Load() >> 32) }
+
 // advance makes posting the last of k. What was the last before is kept with
 // the posting first, so that readers who find it find the rest of the chain.
 func (k *key) advance(posting uint32) {
-	k.last.Store(posting + 1)
-	k.count.Store(k.count.Load() + 1)
+	k.postings.Store(uint64(k.count()+1)<<32 | uint64(posting+1))
 }
