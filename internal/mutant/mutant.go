@@ -1,26 +1,14 @@
-// Package mutant holds the switches that break filestore on purpose, so that
-// the simulation can show that it would find each fault. No switch is ever on
-// outside tests.
+// Package mutant breaks filestore on purpose, one rule at a time, so that the
+// simulation that must find such defects can be shown to find them. Only tests
+// set a switch; they do so before they open a store.
 package mutant
 
-// Set says which faults an engine has. The zero value has none.
-type Set struct {
-	AckBeforeSync        bool // appends are answered when written, before they are synced
-	NoDirSync            bool // directories are never synced
-	KeepDebris           bool // what lies behind a torn tail is neither wiped nor told apart from what is written later
-	VisibleBeforeDurable bool // reads see records when written, before they are synced
-	IDsAfterConditions   bool // conditions are judged before IDs are looked at
-	MarkBeforeData       bool // the durable mark is written before the data is synced
-}
-
-// Named returns each fault alone, by name.
-func Named() map[string]Set {
-	return map[string]Set{
-		"AckBeforeSync":        {AckBeforeSync: true},
-		"NoDirSync":            {NoDirSync: true},
-		"KeepDebris":           {KeepDebris: true},
-		"VisibleBeforeDurable": {VisibleBeforeDurable: true},
-		"IDsAfterConditions":   {IDsAfterConditions: true},
-		"MarkBeforeData":       {MarkBeforeData: true},
-	}
-}
+// The switches. All are false outside such a test.
+var (
+	AckBeforeSync        bool // an append is acknowledged before its data is synced
+	NoDirSync            bool // directories are not synced after files are made or renamed
+	KeepDebris           bool // what a torn append left stays in the segment, and is taken for part of a later one
+	VisibleBeforeDurable bool // readers see records before they are synced
+	IDsAfterConditions   bool // conditions are looked at before IDs
+	MarkBeforeData       bool // the durable mark is written before the data it speaks of is synced
+)

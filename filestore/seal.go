@@ -1,0 +1,230 @@
+package filestore
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/annals-db/annals/internal/index"
+	"github.com/annals-db/annals/internal/merkle"
+	"github.com/annals-db/annals/internal/vfs"
+)
+
+// sealer writes the index files of full segments in the background. Until one
+// is written its segment is searched by the index in memory.
+type sealer struct {
+	s     *Store
+	mu    sync.Mutex
+	todo  []*segment
+	busy  bool
+	moved *sync.Cond // todo, busy or closed has changed
+	close bool
+	done  chan struct{} // closed when the goroutine has ended
+}
+
+// sealBacklog is how many segments may wait for their index files, since each
+// keeps its index in memory.
+const sealBacklog = 2
+
+func newSealer(s *Store) *sealer {
+	l := &sealer{s: s, done: make(chan struct{})}
+	l.moved = sync.NewCond(&l.mu)
+	go l.run()
+	return l
+}
+
+// ready reports whether another segment may be sealed. While it is not, the
+// active one grows beyond its size, up to a bound at which ready waits.
+func (l *sealer) ready(off int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.todo) >= sealBacklog {
+		if off < 2*l.s.opts.SegmentBytes {
+			return false
+		}
+		l.moved.Wait()
+	}
+	return true
+}
+
+// seal has the index file of g written.
+func (l *sealer) seal(g *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.todo = append(l.todo, g)
+	l.moved.Broadcast()
+}
+
+func (l *sealer) run() {
+	defer close(l.done)
+	for {
+		l.mu.Lock()
+		for len(l.todo) == 0 && !l.close {
+			l.moved.Wait()
+		}
+		if l.close {
+			l.mu.Unlock()
+			return
+		}
+		g := l.todo[0]
+		l.mu.Unlock()
+		if err := l.s.sealSegment(g); err != nil {
+			l.s.opts.Logger.Warn("an index file could not be written; the next opening tries again", "segment", g.name, "error", err)
+		}
+		l.mu.Lock()
+		l.todo = l.todo[1:]
+		l.moved.Broadcast()
+		l.mu.Unlock()
+	}
+}
+
+// finish ends the goroutine after the segment it is at. What is left is done
+// when the store is opened again.
+func (l *sealer) finish() {
+	l.mu.Lock()
+	l.close = true
+	l.moved.Broadcast()
+	l.mu.Unlock()
+	<-l.done
+}
+
+// sealed is what the engine itself keeps in an index file:
+//
+//	0  8  bytes of the segment in use
+//	8  8  number of its last group
+//	16    nodes of the segment's range of the hash tree, see package merkle
+type sealed struct {
+	end   int64
+	group uint64
+	nodes []byte
+}
+
+func (x sealed) append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(x.end))
+	b = binary.LittleEndian.AppendUint64(b, x.group)
+	return append(b, x.nodes...)
+}
+
+func parseSealed(b []byte) (sealed, error) {
+	if len(b) < 16 {
+		return sealed{}, errShort
+	}
+	x := sealed{end: int64(binary.LittleEndian.Uint64(b)), group: binary.LittleEndian.Uint64(b[8:]), nodes: b[16:]}
+	if x.end < segmentHeaderSize {
+		return sealed{}, errors.New("the end of the segment makes no sense")
+	}
+	return x, nil
+}
+
+// sealSegment writes the index file of g, whose records mem holds, and changes over to it.
+func (s *Store) sealSegment(g *segment) error {
+	if size, err := g.file.Size(); err != nil {
+		return err
+	} else if size > g.end {
+		if err := g.file.Truncate(g.end); err != nil {
+			return err
+		}
+	}
+	nodes, group, err := s.hashSegment(g)
+	if err != nil {
+		return err
+	}
+	name := indexName(g.name)
+	extra := sealed{end: g.end, group: group, nodes: nodes}.append(nil)
+	mem := g.index.Load().mem
+	err = s.replaceFile(name, func(w io.Writer) error { return mem.Seal(w, extra) })
+	if err != nil {
+		return err
+	}
+	x, _, err := s.openIndex(g)
+	if err != nil {
+		return err
+	}
+	g.index.Store(x)
+	return nil
+}
+
+// hashSegment returns the segment's nodes of the hash tree and the number of its last group.
+func (s *Store) hashSegment(g *segment) (nodes []byte, group uint64, err error) {
+	sc := s.scanAt(g, segmentHeaderSize, g.end, g.header.first)
+	r := merkle.NewRange(uint64(g.header.first - 1))
+	if err := hashRecords(sc, r, noEnd); err != nil {
+		return nil, 0, err
+	}
+	nodes, err = r.MarshalBinary()
+	return nodes, sc.group.group, err
+}
+
+// openIndex opens the index file of g.
+func (s *Store) openIndex(g *segment) (*segmentIndex, sealed, error) {
+	name := indexName(g.name)
+	f, err := s.opts.FS.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, sealed{}, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, sealed{}, errors.Join(err, f.Close())
+	}
+	x, err := index.OpenSealed(f, size, s.indexes)
+	if err != nil {
+		return nil, sealed{}, errors.Join(g.damagedIndex(err), f.Close())
+	}
+	own, err := parseSealed(x.Extra())
+	if err == nil && x.First() != g.header.first {
+		err = errors.New("it is of another segment")
+	}
+	if err != nil {
+		return nil, sealed{}, errors.Join(g.damagedIndex(&index.DamageError{Reason: err.Error()}), f.Close())
+	}
+	return &segmentIndex{sealed: x, file: f}, own, nil
+}
+
+// replaceFile writes a file under another name, syncs it and renames it, so
+// that name is always whole.
+func (s *Store) replaceFile(name string, write func(io.Writer) error) (err error) {
+	temporary := name + temporarySuffix
+	f, err := s.opts.FS.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(&fileWriter{f: f}, 1<<18)
+	if err = write(out); err == nil {
+		err = out.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = s.opts.FS.Remove(temporary)
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := s.opts.FS.Rename(temporary, name); err != nil {
+		return err
+	}
+	return s.syncDir(parentDir(name))
+}
+
+// writeAll returns a function that writes b.
+func writeAll(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	}
+}
+
+// fileWriter writes a file from its beginning on.
+type fileWriter struct {
+	f   vfs.File
+	off int64
+}
+
+func (w *fileWriter) Write(b []byte) (int, error) {
+	n, err := w.f.WriteAt(b, w.off)
+	w.off += int64(n)
+	return n, err
+}

@@ -1,0 +1,302 @@
+package filestore
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/annals-db/annals/driver"
+	"github.com/annals-db/annals/internal/index"
+)
+
+// writer is the one goroutine that orders appends. It takes the whole queue at
+// once, judges and places each request, and makes them durable together.
+type writer struct {
+	s     *Store
+	epoch uint32
+
+	mu     sync.Mutex
+	queue  []*request
+	bytes  int // of the bodies in the queue
+	closed bool
+	room   *sync.Cond    // bytes has fallen, or closed
+	wake   chan struct{} // holds one if the queue may have something
+	ended  chan struct{} // closed when the goroutine has ended
+
+	// What follows is the goroutine's own.
+	seg     *segment // that is written to
+	off     int64    // the end of its groups
+	group   uint64   // number of the last group
+	head    driver.Position
+	time    int64 // of the record at head
+	window  *window
+	overlay map[string]uint64 // versions of the streams in the group under way
+	cur     *recent           // the group under way, nil if it has no record
+	header  groupHeader       // of cur
+	base    int64             // base time of the segment it will be in
+	next    *segment          // begun for cur, nil if it goes to seg
+	entries []index.Entry
+	placed  []*request // in cur
+	held    []*request // to be answered when cur is durable
+	shown   bool       // cur has been published
+	padded  []byte     // memory for a group and the zeros behind it
+	behind  bool       // it has been said that the clock is behind
+	ahead   *preparer
+	sealer  *sealer
+}
+
+const (
+	queueBytes = 64 << 20 // in the queue, before Append waits
+	groupBytes = 8 << 20  // in a group, before it is committed
+	groupRoom  = segmentHeaderSize + maxGroupHeader
+	farBehind  = 10 * time.Second
+)
+
+// enqueue hands r to the writer. It waits while the queue is full.
+func (w *writer) enqueue(ctx context.Context, r *request) error {
+	w.mu.Lock()
+	for w.bytes > queueBytes && !w.closed {
+		w.room.Wait()
+	}
+	if w.closed {
+		w.mu.Unlock()
+		return driver.ErrClosed
+	}
+	w.queue = append(w.queue, r)
+	w.bytes += len(r.body)
+	first := len(w.queue) == 1
+	w.mu.Unlock()
+	if first {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// run serves the queue until close.
+func (w *writer) run() {
+	defer close(w.ended)
+	var queue []*request
+	for range w.wake {
+		for {
+			w.mu.Lock()
+			queue, w.queue = w.queue, queue[:0]
+			w.bytes = 0
+			closed := w.closed
+			w.room.Broadcast()
+			w.mu.Unlock()
+			if len(queue) == 0 {
+				if closed {
+					return
+				}
+				break
+			}
+			for _, r := range queue {
+				w.take(r)
+			}
+			w.commit()
+			clear(queue)
+		}
+	}
+}
+
+// close lets the writer serve what is queued, and waits for it.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.room.Broadcast()
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	<-w.ended
+}
+
+// take judges r and places it in the group under way.
+func (w *writer) take(r *request) {
+	if !r.state.CompareAndSwap(requestQueued, requestTaken) {
+		return // its caller has gone
+	}
+	if r.err = w.s.refusal(); r.err != nil {
+		r.answer()
+		return
+	}
+	if w.cur != nil && len(w.cur.buf)+len(r.body) > groupBytes {
+		w.commit()
+	}
+	fits := !r.whole && w.judge(r)
+	if !fits && r.ordered {
+		if fits = w.judgeWhole(r); !fits {
+			return
+		}
+	}
+	if !fits {
+		// Another look by the caller will say what is wrong, once what stands
+		// against it can be read.
+		r.retry = true
+		w.hold(r)
+		return
+	}
+	at, err := w.timeOf(r)
+	if err != nil {
+		r.err = err
+		w.hold(r)
+		return
+	}
+	if err := w.place(r, at); err != nil {
+		r.err = err
+		r.answer()
+	}
+}
+
+// hold keeps the answer to r until the group under way is durable.
+func (w *writer) hold(r *request) {
+	if w.cur == nil {
+		r.answer()
+		return
+	}
+	w.held = append(w.held, r)
+}
+
+// judge reports whether nothing after r.checked stands against r, and puts in
+// the versions that its streams are at now.
+func (w *writer) judge(r *request) bool {
+	if r.checked < w.window.start {
+		return false
+	}
+	for i := range r.events {
+		if w.window.id(r.events[i].id) > r.checked {
+			return false
+		}
+	}
+	for i := range r.streams {
+		ref := &r.streams[i]
+		if version, ok := w.overlay[ref.name]; ok {
+			ref.version = version
+		} else if version, ok := w.s.heads.peek(ref.name); ok {
+			ref.version = version
+		} else if r.checked < w.s.heads.forgotten {
+			return false
+		}
+	}
+	for i := range r.conds {
+		c := &r.batch.Conditions[i]
+		if stream := r.conds[i].stream; stream >= 0 {
+			if !holds(c, r.streams[stream].version) {
+				return false
+			}
+			continue
+		}
+		if c.After > w.head || w.window.match(c.Query, r.conds[i].masks, max(c.After, r.checked)) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// judgeWhole commits the group under way and then judges r by everything. If
+// it may not be placed, it is answered.
+func (w *writer) judgeWhole(r *request) bool {
+	w.commit()
+	if r.err = w.s.refusal(); r.err != nil {
+		r.answer()
+		return false
+	}
+	settled, err := w.s.check(context.Background(), r, false)
+	if settled || err != nil {
+		r.err = err
+		r.answer()
+		return false
+	}
+	return true
+}
+
+// timeOf returns the log's time of r: as given, else by the clock, but never
+// before that of the record before.
+func (w *writer) timeOf(r *request) (int64, error) {
+	if !r.batch.Time.IsZero() {
+		if w.head > 0 && r.time < w.time {
+			return 0, &driver.InvalidError{Index: -1, Field: "time", Reason: fmt.Sprintf("%s is before the log's head, %s",
+				r.batch.Time.UTC().Format(time.RFC3339Nano), unixNano(w.time).Format(time.RFC3339Nano))}
+		}
+		return r.time, nil
+	}
+	now := w.s.opts.Clock().UnixNano()
+	if w.head == 0 || now >= w.time {
+		w.behind = false
+		return now, nil
+	}
+	if late := time.Duration(w.time - now); late >= farBehind && !w.behind {
+		w.behind = true
+		w.s.opts.Logger.Warn("the clock is behind the log's last record, whose time is used instead",
+			"behind", late, "clock", unixNano(now), "log", unixNano(w.time))
+	}
+	return w.time, nil
+}
+
+// place gives r's events their positions, versions and time, and puts their
+// frames into the group under way.
+func (w *writer) place(r *request, at int64) error {
+	if w.cur == nil {
+		if err := w.begin(at); err != nil {
+			return err
+		}
+	}
+	first := w.head + 1
+	stamp := w.header.stamp()
+	start := 0
+	for i := range r.events {
+		e := &r.events[i]
+		w.head++
+		f := frame{stamp: stamp, distance: uint64(i), delta: uint64(at) - uint64(w.base), body: r.body[start:e.end]}
+		if e.stream >= 0 {
+			r.streams[e.stream].version++
+			f.version = r.streams[e.stream].version
+		}
+		r.versions[i] = f.version
+		offset := len(w.cur.buf)
+		w.cur.buf = appendFrame(w.cur.buf, f, w.head)
+		w.window.add(w.head, offset, e.signature, e.id)
+		event := &r.batch.Events[i]
+		w.entries = append(w.entries, index.Entry{
+			Position: w.head,
+			Offset:   int64(offset),
+			Stream:   event.Stream,
+			Version:  f.version,
+			Type:     event.Type,
+			Tags:     event.Tags,
+			ID:       event.ID,
+			Time:     at,
+		})
+		start = e.end
+	}
+	for i := range r.streams {
+		if ref := &r.streams[i]; ref.version > 0 {
+			w.overlay[ref.name] = ref.version
+		}
+	}
+	w.time = at
+	r.setReceipt(first, unixNano(at))
+	w.placed = append(w.placed, r)
+	return nil
+}
+
+// begin begins a group, and a segment for it if the one in use is full.
+func (w *writer) begin(at int64) error {
+	w.next = nil
+	if w.seg == nil || w.off >= w.s.opts.SegmentBytes && w.sealer.ready(w.off) {
+		next, err := w.nextSegment(at)
+		if err != nil {
+			return fmt.Errorf("append to %s: begin a segment: %w: %w", w.s.dir, driver.ErrUnavailable, err)
+		}
+		w.next = next
+		w.base = at
+	}
+	w.header = groupHeader{epoch: w.epoch, group: w.group + 1, first: w.head + 1}
+	w.cur = w.window.begin(w.head + 1)
+	return nil
+}
