@@ -49,6 +49,20 @@ func WithCause(ctx context.Context, r Record) context.Context {
 	return WithMetadata(WithCorrelation(ctx, correlation), "causation", r.ID.String())
 }
 
+// Actor returns who acts under ctx, "" if it does not say.
+func Actor(ctx context.Context) string { return metadataOf(ctx).Value("actor") }
+
+// Meta gives one event the metadata value under key, beside what the context
+// gives all of them.
+func Meta(key, value string) RecordOption {
+	return func(e *driver.Event) {
+		md := slices.DeleteFunc(slices.Clone(e.Metadata), func(p driver.Pair) bool { return p.Key == key })
+		md = append(md, driver.Pair{Key: key, Value: value})
+		slices.SortFunc(md, func(a, b driver.Pair) int { return strings.Compare(a.Key, b.Key) })
+		e.Metadata = md
+	}
+}
+
 func metadataOf(ctx context.Context) Metadata {
 	md, _ := ctx.Value(metadataKey{}).(Metadata)
 	if len(md) == 0 {

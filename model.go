@@ -2,6 +2,7 @@ package annals
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -128,6 +129,11 @@ func (m *Model[S]) Category() string { return m.category }
 // Stream returns the name of the stream of the entity with the given ID.
 func (m *Model[S]) Stream(id string) string { return m.category + "-" + id }
 
+// Handles returns the types of the events that the model handles.
+func (m *Model[S]) Handles() []reflect.Type {
+	return slices.SortedFunc(maps.Keys(m.handlers), func(a, b reflect.Type) int { return compare(a.String(), b.String()) })
+}
+
 // resolve finds the names of the model's events, once.
 func (m *Model[S]) resolve() error {
 	m.once.Do(func() {
@@ -158,7 +164,28 @@ func (m *Model[S]) query(tags []string) Query {
 	return Query{Items: []QueryItem{{Types: m.names, Tags: tags}}}
 }
 
-// zero returns a state before the first event.
+// Start returns a state before the first event, as Init makes it. With Apply it
+// folds records that were read by other means; Load and Fold do it all.
+func (m *Model[S]) Start() *S { return m.zero() }
+
+// Apply folds a record of db's log into s. An event that the model does not
+// handle is passed over, or an error if the model is strict.
+func (m *Model[S]) Apply(db *DB, s *S, r Record) error {
+	if err := m.resolve(); err != nil {
+		return err
+	}
+	return m.apply(db, s, &r)
+}
+
+// Clone returns a copy of s that shares nothing with it, nil if S holds what
+// cannot be copied.
+func (m *Model[S]) Clone(s *S) *S {
+	if m.clone == nil {
+		return nil
+	}
+	return m.clone(s)
+}
+
 func (m *Model[S]) zero() *S {
 	s := new(S)
 	for _, f := range m.init {

@@ -23,6 +23,7 @@ type Fold struct {
 	loop   *gojq.Query // nil for the merge
 	fields fields      // of $event that the program looks at
 	limit  time.Duration
+	tests  bool // the loop gives [state, whether the predicate holds]
 }
 
 // Error says at which event a fold failed.
@@ -57,7 +58,7 @@ func Compile(program string, o *Options) (*Fold, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fold{loop(q), used, o.limit()}
+	f := &Fold{loop: loop(q), fields: used, limit: o.limit()}
 	if _, err := f.compile(nil); err != nil {
 		return nil, fmt.Errorf("the fold is not a jq program: %w", err)
 	}
@@ -90,7 +91,9 @@ func loop(program *gojq.Query) *gojq.Query {
 }
 
 func (f *Fold) compile(events gojq.Iter) (*gojq.Code, error) {
-	return gojq.Compile(f.loop, gojq.WithIterFunction(eventsName, 0, 0, func(any, []any) gojq.Iter { return events }))
+	return gojq.Compile(f.loop,
+		gojq.WithIterFunction(eventsName, 0, 0, func(any, []any) gojq.Iter { return events }),
+		gojq.WithFunction(mergeName, 1, 1, func(state any, patch []any) any { return mergePatch(state, patch[0]) }))
 }
 
 // Over folds all of records, and returns the state and how many there were.

@@ -15,6 +15,7 @@ import (
 type Run struct {
 	fold   *Fold
 	state  any
+	holds  bool // the predicate, of state
 	values values
 	loop   gojq.Iter // gives the state after each event
 	source source
@@ -42,8 +43,11 @@ func (s *source) Next() (any, bool) {
 }
 
 // Start begins with the state {}.
-func (f *Fold) Start(ctx context.Context) *Run {
-	r := &Run{fold: f, state: map[string]any{}, outer: ctx}
+func (f *Fold) Start(ctx context.Context) *Run { return f.StartFrom(ctx, map[string]any{}) }
+
+// StartFrom begins with a state that another run of the same fold has come to.
+func (f *Fold) StartFrom(ctx context.Context, state any) *Run {
+	r := &Run{fold: f, state: state, outer: ctx}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.timer = time.AfterFunc(f.limit, func() { r.cancel(fmt.Errorf("%w: over %s on one event", ErrLimit, f.limit)) })
 	r.timer.Stop()
@@ -146,6 +150,9 @@ func (r *Run) step(rec *driver.Record, event map[string]any) error {
 		return r.explain(errMany, before)
 	case isErr:
 		return r.explain(err, r.at)
+	}
+	if r.fold.tests {
+		return r.test(next)
 	}
 	r.state = next
 	return nil

@@ -1,0 +1,108 @@
+package history
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/annals-db/annals"
+)
+
+// Bisection is what [History.Bisect] found.
+type Bisection struct {
+	Flip          // a flip between the two points: some flip, not surely the first
+	Tested int    // versions at which the predicate was tested
+	Folded uint64 // events folded for it
+}
+
+// Bisect finds an event between two points at which p flips, by halving: it
+// tests p at about log2(n) of the n versions between. Where p flips more than
+// once it finds one of the flips, no matter which; [History.First] finds the
+// first and [History.Flips] all. If p does not differ between the two points
+// the error says so and wraps annals.ErrNotFound.
+//
+// The first time it folds everything once and keeps states on the way, in
+// memory and, for a fold in jq on a log that has a state, beside the log;
+// after that it folds but a small part.
+func (h *History) Bisect(ctx context.Context, p Predicate, from, to Point) (Bisection, error) {
+	low, err := h.resolve(ctx, from)
+	if err != nil {
+		return Bisection{}, err
+	}
+	high, err := h.resolve(ctx, to)
+	if err != nil {
+		return Bisection{}, err
+	}
+	if high == 0 {
+		return Bisection{}, fmt.Errorf("stream %q: %w", h.stream, annals.ErrNotFound)
+	}
+	if low > high {
+		low, high = high, low
+	}
+	var b Bisection
+	s, err := h.stations(ctx, high, &b.Folded)
+	if err != nil {
+		return b, err
+	}
+	holdsLow, _, err := h.probe(ctx, s, p, low, &b)
+	if err != nil {
+		return b, err
+	}
+	holdsHigh, record, err := h.probe(ctx, s, p, high, &b)
+	if err != nil {
+		return b, err
+	}
+	if holdsLow == holdsHigh {
+		return b, fmt.Errorf("no flip to find: %s %s at both version %d and version %d of %q: %w", p, hold(holdsLow), low, high, h.stream, annals.ErrNotFound)
+	}
+	for high-low > 1 {
+		mid := low + (high-low)/2
+		holds, rec, err := h.probe(ctx, s, p, mid, &b)
+		if err != nil {
+			return b, err
+		}
+		if holds == holdsLow {
+			low = mid
+		} else {
+			high, record = mid, rec
+		}
+	}
+	b.Flip = Flip{Record: record, Holds: holdsHigh}
+	return b, nil
+}
+
+func hold(holds bool) string {
+	if holds {
+		return "holds"
+	}
+	return "does not hold"
+}
+
+// probe tests p after the event of version v, from the nearest station before.
+func (h *History) probe(ctx context.Context, s *stations, p Predicate, v uint64, b *Bisection) (bool, annals.Record, error) {
+	if v == 0 {
+		return false, annals.Record{}, nil
+	}
+	b.Tested++
+	at := s.before(v)
+	state, err := s.state(h.fold, at)
+	if err != nil {
+		return false, annals.Record{}, err
+	}
+	r, err := h.fold.start(ctx, state, &p)
+	if err != nil {
+		return false, annals.Record{}, err
+	}
+	defer r.close()
+	var last annals.Record
+	for rec, err := range h.records(ctx, at.Position, v) {
+		if err == nil {
+			err = r.apply(&rec)
+		}
+		if err != nil {
+			return false, annals.Record{}, err
+		}
+		b.Folded++
+		last = rec
+	}
+	return r.holds(), last, r.finish()
+}
