@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -35,9 +36,10 @@ var closeTests = []test{
 		var acknowledged atomic.Int64
 		var wg sync.WaitGroup
 		started := make(chan struct{}, 1000)
+		begin := time.Now()
 		for range 8 {
 			wg.Go(func() {
-				for {
+				for time.Since(begin) < patience {
 					_, err := e.log.Append(e.ctx, driver.Batch{Events: e.events("item-1", 1)})
 					if errors.Is(err, driver.ErrClosed) {
 						return
@@ -52,6 +54,7 @@ var closeTests = []test{
 					default:
 					}
 				}
+				e.Errorf("a closed log goes on taking appends")
 			})
 		}
 		for range 20 {
@@ -68,9 +71,10 @@ var closeTests = []test{
 	{"what was acknowledged before Close is there when it is opened again", func(e *env) {
 		var acknowledged atomic.Int64
 		var wg sync.WaitGroup
+		begin := time.Now()
 		for range 8 {
 			wg.Go(func() {
-				for {
+				for time.Since(begin) < patience {
 					if _, err := e.log.Append(e.ctx, driver.Batch{Events: e.events("item-1", 1)}); err != nil {
 						return
 					}
@@ -78,7 +82,7 @@ var closeTests = []test{
 				}
 			})
 		}
-		for e.head() < 50 {
+		for e.head() < 50 && time.Since(begin) < patience {
 		}
 		if err := e.log.Close(); err != nil {
 			e.Errorf("Close: %v", err)
@@ -102,6 +106,9 @@ var closeTests = []test{
 					if n++; n == 1 {
 						reading <- struct{}{}
 					}
+				}
+				if n == 0 {
+					reading <- struct{}{}
 				}
 				if n < 200 && !errors.Is(last, driver.ErrClosed) {
 					e.Errorf("a read ended after %d of 200 records with %v", n, last)

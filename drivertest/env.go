@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long a test waits for what should come at once.
-const patience = 10 * time.Second
+var patience = 10 * time.Second
 
 // env is what one test works with: a new log of the store and helpers that
 // fail the test where an error was not asked for.

@@ -39,15 +39,12 @@ func (h *history) add(op *operation) {
 // not bear out.
 func (h *history) judge(t *testing.T, log []driver.Record) {
 	t.Helper()
-	j := &judge{T: t, log: log, versions: map[string][]driver.Position{}}
 	for i, r := range log {
 		if r.Position != driver.Position(i+1) {
 			t.Fatalf("record %d is at position %d", i+1, r.Position)
 		}
-		if r.Stream != "" {
-			j.versions[r.Stream] = append(j.versions[r.Stream], r.Position)
-		}
 	}
+	j := newJudge(t, log)
 	successes, conflicts := 0, 0
 	taken := make([]bool, len(log)+1)
 	for _, op := range h.ops {
@@ -114,6 +111,16 @@ type judge struct {
 	*testing.T
 	log      []driver.Record
 	versions map[string][]driver.Position // of the records of each stream
+}
+
+func newJudge(t *testing.T, log []driver.Record) *judge {
+	j := &judge{T: t, log: log, versions: map[string][]driver.Position{}}
+	for _, r := range log {
+		if r.Stream != "" {
+			j.versions[r.Stream] = append(j.versions[r.Stream], r.Position)
+		}
+	}
+	return j
 }
 
 // success checks that the log holds the batch where the receipt says and that

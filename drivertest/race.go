@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -221,6 +222,9 @@ func (w *writer) condition(ctx context.Context) (driver.Condition, error) {
 // try appends b and remembers when, what came of it, and how far the log could
 // be read when the answer was there.
 func (w *writer) try(ctx context.Context, b driver.Batch) error {
+	if w.r.IntN(3) == 0 {
+		time.Sleep(time.Duration(w.r.IntN(100)) * time.Microsecond) // let the decision grow old
+	}
 	op := &operation{batch: b, called: w.history.clock.Add(1)}
 	op.receipt, op.err = w.log.Append(ctx, b)
 	op.answered = w.history.clock.Add(1)

@@ -34,10 +34,12 @@ var subscriptionTests = []test{
 	{"a slow one does not hold back writers", func(e *env) {
 		e.append(e.events("item-1", 3)...)
 		reading, release := make(chan struct{}), make(chan struct{})
+		ctx, cancel := context.WithTimeout(e.ctx, patience)
+		defer cancel()
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			first := true
-			_ = subscribe(e.ctx, e.log, everything, 0, func(r driver.Record) bool {
+			_ = subscribe(ctx, e.log, everything, 0, func(r driver.Record) bool {
 				if first {
 					close(reading)
 					<-release
@@ -47,8 +49,6 @@ var subscriptionTests = []test{
 			})
 		})
 		<-reading
-		ctx, cancel := context.WithTimeout(e.ctx, patience)
-		defer cancel()
 		for range 100 {
 			if _, err := e.log.Append(ctx, driver.Batch{Events: e.events("item-1", 1)}); err != nil {
 				e.Errorf("Append while a subscriber stands still: %v", err)

@@ -12,9 +12,8 @@ var waitTests = []test{
 	{"returns at once if the head is greater", func(e *env) {
 		e.append(e.events("item-1", 3)...)
 		for after := range driver.Position(3) {
-			head, err := e.log.Wait(e.ctx, after)
-			if head != 3 || err != nil {
-				e.Errorf("Wait(%d) returned %d and %v", after, head, err)
+			if w := e.waiting(e.ctx, after)(e); w.head != 3 || w.err != nil {
+				e.Errorf("Wait(%d) returned %d and %v", after, w.head, w.err)
 			}
 		}
 	}},
@@ -40,24 +39,24 @@ var waitTests = []test{
 		}()
 		defer func() { <-done }()
 		for seen := driver.Position(0); seen < 300; {
-			head, err := e.log.Wait(e.ctx, seen)
-			if err != nil || head <= seen {
-				e.Fatalf("Wait(%d) returned %d and %v", seen, head, err)
+			w := e.waiting(e.ctx, seen)(e)
+			if w.err != nil || w.head <= seen {
+				e.Fatalf("Wait(%d) returned %d and %v", seen, w.head, w.err)
 			}
-			if got := e.read(everything, driver.ReadOptions{After: seen, UpTo: head}); len(got) != int(head-seen) {
-				e.Fatalf("after Wait(%d) returned %d, %d records can be read", seen, head, len(got))
+			if got := e.read(everything, driver.ReadOptions{After: seen, UpTo: w.head}); len(got) != int(w.head-seen) {
+				e.Fatalf("after Wait(%d) returned %d, %d records can be read", seen, w.head, len(got))
 			}
-			seen = head
+			seen = w.head
 		}
 	}},
 	{"stays while the head is not greater", func(e *env) {
 		e.append(e.events("item-1", 3)...)
 		for _, after := range []driver.Position{3, 4, 1 << 40} {
 			ctx, cancel := context.WithTimeout(e.ctx, 30*time.Millisecond)
-			head, err := e.log.Wait(ctx, after)
+			w := e.waiting(ctx, after)(e)
 			cancel()
-			if !errors.Is(err, context.DeadlineExceeded) {
-				e.Errorf("Wait(%d) with the head at 3 returned %d and %v", after, head, err)
+			if !errors.Is(w.err, context.DeadlineExceeded) {
+				e.Errorf("Wait(%d) with the head at 3 returned %d and %v", after, w.head, w.err)
 			}
 		}
 	}},
@@ -83,8 +82,8 @@ var waitTests = []test{
 		if d := time.Since(start); d > time.Second {
 			e.Errorf("Wait ended %v after its context", d)
 		}
-		if _, err := e.log.Wait(ctx, 0); !errors.Is(err, context.Canceled) {
-			e.Errorf("Wait with an ended context returned %v", err)
+		if w := e.waiting(ctx, 0)(e); !errors.Is(w.err, context.Canceled) {
+			e.Errorf("Wait with an ended context returned %v", w.err)
 		}
 	}},
 	{"ends when the log is closed", func(e *env) {
