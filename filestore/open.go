@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/internal/index"
@@ -65,6 +66,9 @@ func (s *Store) openWriter() error {
 		return err
 	}
 	s.setID(id)
+	if err := s.ensureDirs(); err != nil {
+		return err
+	}
 	if err := s.openMark(os.O_RDWR); err != nil {
 		return err
 	}
@@ -184,11 +188,6 @@ func (s *Store) owner() int {
 func (s *Store) create() (driver.ID, error) {
 	id := newLogID()
 	s.setID(id)
-	for _, name := range [...]string{logDir, stateDirName} {
-		if err := s.opts.FS.MkdirAll(s.dir+"/"+name, 0o700); err != nil {
-			return id, err
-		}
-	}
 	if err := s.createMark(); err != nil {
 		return id, err
 	}
@@ -206,10 +205,25 @@ func (s *Store) syncAbove() error {
 		if above = parentDir(dir); above == dir {
 			return nil
 		}
-		if err := s.syncDir(above); err != nil && !errors.Is(err, fs.ErrPermission) { // who may not read it has not made it
+		err := s.syncDir(above)
+		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) { // else it was not made by us
 			return err
 		}
 	}
+}
+
+// ensureDirs makes the directories that are missing and makes durable all names
+// that an opening, or a Save, that was interrupted may have left in memory only.
+func (s *Store) ensureDirs() error {
+	for _, name := range [...]string{logDir, stateDirName} {
+		if err := s.opts.FS.MkdirAll(s.dir+"/"+name, 0o700); err != nil {
+			return err
+		}
+	}
+	if err := s.syncDir(s.dir); err != nil {
+		return err
+	}
+	return s.syncDir(s.dir + "/" + stateDirName)
 }
 
 // createMark makes the file of the mark, its blocks there from the start so

@@ -47,11 +47,6 @@ func (s *Store) State() driver.State {
 func (s *Store) openState() (*stateDir, error) {
 	d := &stateDir{s: s, dir: s.dir + "/" + stateDirName}
 	entries, err := s.opts.FS.ReadDir(d.dir)
-	if isGone(err) {
-		if err = s.opts.FS.MkdirAll(d.dir, 0o700); err == nil {
-			err = s.syncDir(s.dir)
-		}
-	}
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), temporarySuffix) {
 			_ = s.opts.FS.Remove(d.dir + "/" + e.Name())
