@@ -1,0 +1,94 @@
+package index
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/annals-db/annals/driver"
+)
+
+// FuzzSealed opens files of any content, with the checksums made right, since
+// those keep all but the first decoder from seeing anything else.
+func FuzzSealed(f *testing.F) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, sh := range []shape{{n: 0, streams: 1, tags: 1, types: 1}, {n: 5, streams: 2, tags: 2, types: 1}, {n: 100, streams: 9, tags: 30, types: 2, mixed: true}, {n: 300, streams: 1, tags: 1, types: 1}} {
+		content, _, err := memOf(rng, 1, segment(rng, 1, sh)).image([]byte("extra"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content, "item-1", uint64(50))
+	}
+	f.Fuzz(func(t *testing.T, content []byte, name string, at uint64) {
+		if s, err := open(content); err == nil {
+			ask(s, name, at)
+		}
+		seed := uint64(0)
+		if len(content) >= 48 {
+			seed = binary.LittleEndian.Uint64(content[40:])
+		}
+		var b bytes.Buffer
+		if err := writePages(&b, content, seed); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := open(b.Bytes()); err == nil {
+			ask(s, name, at)
+		}
+	})
+}
+
+// ask asks s everything; it is enough that answers come.
+func ask(s *Sealed, name string, at uint64) {
+	few := func(seq func(yield func(Hit, error) bool)) {
+		n := 0
+		seq(func(_ Hit, err error) bool { n++; return err == nil && n < 200 })
+	}
+	few(s.LastOf(name))
+	var id driver.ID
+	binary.BigEndian.PutUint64(id[:], at)
+	id[6] = 0x70
+	few(s.FindID(id))
+	_, _ = s.Offset(s.First() + driver.Position(at))
+	_, _, _ = s.AtOrBefore(int64(at))
+	for _, backward := range []bool{false, true} {
+		for _, i := range []driver.Item{{}, {Streams: []string{name, "item-0"}}, {Types: []string{name, "Type0"}}, {Tags: []string{name}}, {Tags: []string{"item:0"}, Types: []string{"Type0"}}, {Category: "item"}} {
+			few(s.Select(driver.Query{Items: []driver.Item{i}}, driver.Position(at), ^driver.Position(0), backward))
+			few(s.Select(driver.Query{Items: []driver.Item{i}}, 0, s.First()+driver.Position(at), backward))
+		}
+	}
+}
+
+// FuzzBits writes numbers in every form and reads them back.
+func FuzzBits(f *testing.F) {
+	f.Add(uint64(5), uint64(300), uint8(3))
+	f.Fuzz(func(t *testing.T, a, b uint64, k uint8) {
+		width, count := uint(k%57), 1+b%(1<<32)
+		a &= 1<<width - 1
+		short := width - min(width, 9) // keeps the unary part short
+		var w bitWriter
+		w.write(a, width)
+		w.gamma(count)
+		w.rice(a, short)
+		w.unary(b % 300)
+		r := bitReader{buf: w.flush()}
+		if got := r.read(width); got != a {
+			t.Errorf("read %d, wrote %d in %d bits", got, a, width)
+		}
+		if got := r.gamma(); got != count {
+			t.Errorf("read gamma %d, wrote %d", got, count)
+		}
+		if got := r.rice(short); got != a {
+			t.Errorf("read rice %d, wrote %d with %d", got, a, short)
+		}
+		if got := r.unary(); got != b%300 || r.short {
+			t.Errorf("read unary %d, wrote %d", got, b%300)
+		}
+		if r.at > w.len() || r.at+7 < w.len() {
+			t.Errorf("read %d bits, wrote %d", r.at, w.len())
+		}
+		if r.skip(8); !r.short {
+			t.Error("reading past the end goes unnoticed")
+		}
+	})
+}
