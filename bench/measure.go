@@ -49,6 +49,10 @@ func (e env) compare(base, ours func() (float64, error)) (comparison, error) {
 	return comparison{median(bs), median(os), median(ratios)}, nil
 }
 
+// verbose also tells what CPU time each measurement of a rate took, which other
+// work on the machine disturbs less than the rate.
+var verbose bool
+
 // rate runs work in so many goroutines until the window is over and returns
 // how many events a second came through. work returns the events it did. A
 // quarter of the window before it warms up and is not counted.
@@ -56,7 +60,6 @@ func rate(window time.Duration, writers int, work func(writer int) (int, error))
 	var (
 		wg      sync.WaitGroup
 		stop    atomic.Bool
-		count   atomic.Int64
 		failure atomic.Pointer[error]
 	)
 	counts := make([]struct {
@@ -82,16 +85,18 @@ func rate(window time.Duration, writers int, work func(writer int) (int, error))
 		return n
 	}
 	time.Sleep(window / 4)
-	before, began := sum(), time.Now()
+	before, began, used := sum(), time.Now(), cpuTime()
 	time.Sleep(window)
-	count.Store(sum() - before)
-	took := time.Since(began)
+	done, took := sum()-before, time.Since(began)
+	if verbose && done > 0 {
+		fmt.Fprintf(os.Stderr, "  %9.0f/s  %7.2f µs of CPU each\n", float64(done)/took.Seconds(), float64((cpuTime()-used).Nanoseconds())/1e3/float64(done))
+	}
 	stop.Store(true)
 	wg.Wait()
 	if err := failure.Load(); err != nil {
 		return 0, *err
 	}
-	return float64(count.Load()) / took.Seconds(), nil
+	return float64(done) / took.Seconds(), nil
 }
 
 // each returns how long one call of fn takes: the best of several runs of at

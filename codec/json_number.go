@@ -3,8 +3,10 @@ package codec
 import (
 	stdjson "encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -33,19 +35,41 @@ var numberOptions = json.JoinOptions(jsonOptions,
 		return nil
 	})))
 
-var numberTypes sync.Map // reflect.Type to bool
+// numberTypes says of each type met whether a Number may be within. The map is
+// never changed, only replaced, so that looking costs little.
+var (
+	numberTypes atomic.Pointer[map[reflect.Type]bool]
+	numberMu    sync.Mutex
+)
 
 func optionsFor(v any) json.Options {
 	t := reflect.TypeOf(v)
-	has, ok := numberTypes.Load(t)
-	if !ok {
-		has = hasNumber(t, map[reflect.Type]bool{})
-		numberTypes.Store(t, has)
+	if known := numberTypes.Load(); known != nil {
+		if has, ok := (*known)[t]; ok {
+			return choose(has)
+		}
 	}
-	if has.(bool) {
+	return choose(learnNumber(t))
+}
+
+func choose(number bool) json.Options {
+	if number {
 		return numberOptions
 	}
 	return jsonOptions
+}
+
+func learnNumber(t reflect.Type) bool {
+	numberMu.Lock()
+	defer numberMu.Unlock()
+	next := map[reflect.Type]bool{}
+	if known := numberTypes.Load(); known != nil {
+		maps.Copy(next, *known)
+	}
+	has := hasNumber(t, map[reflect.Type]bool{})
+	next[t] = has
+	numberTypes.Store(&next)
+	return has
 }
 
 // hasNumber reports whether a json.Number may be within a t.
