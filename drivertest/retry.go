@@ -74,7 +74,7 @@ func (r *retry) Append(ctx context.Context, b driver.Batch) (driver.Receipt, err
 		}
 		receipt, err = r.flaky.Append(ctx, b)
 	}
-	if open != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	if open != nil && (errors.Is(err, driver.ErrClosed) || ctx.Err() != nil && errors.Is(err, ctx.Err())) {
 		return driver.Receipt{}, fmt.Errorf("%w, and then %w", open, err)
 	}
 	if err == nil {
@@ -112,13 +112,17 @@ func (r *retry) Read(ctx context.Context, q driver.Query, o driver.ReadOptions) 
 				if o.Limit--; o.Limit == 0 {
 					return
 				}
-				if o.Limit = max(o.Limit, 0); o.Backward {
-					o.UpTo = rec.Position - 1
-				} else {
+				o.Limit = max(o.Limit, 0)
+				switch {
+				case !o.Backward:
 					o.After = rec.Position
+				case rec.Position == 1:
+					return
+				default:
+					o.UpTo = rec.Position - 1
 				}
 			}
-			if cut == nil || o.UpTo == 0 {
+			if cut == nil {
 				return
 			}
 		}
