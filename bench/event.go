@@ -26,14 +26,16 @@ const payload = `{"SKU":"laptop-15-inch","Quantity":3,"Price":129900,"Reason":"s
 
 // producer makes the events of one writer. It is not safe for concurrent use.
 type producer struct {
-	random *rand.Rand
-	stream int
-	events []driver.Event
-	batch  driver.Batch
+	random    *rand.Rand
+	names     []string // of the streams
+	stream    int
+	unordered bool // IDs are random
+	events    []driver.Event
+	batch     driver.Batch
 }
 
 func newProducer(writer, batch int) *producer {
-	p := &producer{random: rand.New(rand.NewPCG(uint64(writer), uint64(time.Now().UnixNano()))), stream: writer * 37}
+	p := &producer{random: rand.New(rand.NewPCG(uint64(writer), uint64(time.Now().UnixNano()))), names: streamNames, stream: writer * 37}
 	p.events = make([]driver.Event, batch)
 	p.batch.Events = p.events
 	return p
@@ -44,13 +46,18 @@ func (p *producer) next() driver.Batch {
 	now := time.Now()
 	for i := range p.events {
 		p.stream++
-		p.events[i] = driver.Event{ID: p.id(now), Stream: streamNames[p.stream%streams], Type: "QuantityDecreased", Data: []byte(payload), Occurred: now}
+		p.events[i] = driver.Event{ID: p.id(now), Stream: p.names[p.stream%len(p.names)], Type: "QuantityDecreased", Data: []byte(payload), Occurred: now}
 	}
 	return p.batch
 }
 
-// id is a version 7 UUID whose random part is cheap to make.
+// id is a version 7 UUID whose random part is cheap to make, or a version 4 one.
 func (p *producer) id(now time.Time) (id driver.ID) {
+	if p.unordered {
+		binary.BigEndian.PutUint64(id[:], p.random.Uint64()&^0xF000|0x4000)
+		binary.BigEndian.PutUint64(id[8:], p.random.Uint64()>>2|1<<63)
+		return id
+	}
 	binary.BigEndian.PutUint64(id[:], uint64(now.UnixMilli())<<16|0x7000|p.random.Uint64()&0xFFF)
 	binary.BigEndian.PutUint64(id[8:], p.random.Uint64()>>2|1<<63)
 	return id

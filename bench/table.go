@@ -2,7 +2,7 @@ package main
 
 // table is the rows, in the order they are measured and printed.
 func table() []row {
-	return []row{
+	rows := []row{
 		appendRow("durable single-event appends, 1 writer", 1, 1, 0.9),
 		appendRow("durable single-event appends, 64 writers", 64, 1, 0.7),
 		appendRow("durable single-event appends, 512 writers", 512, 1, 0.65),
@@ -14,4 +14,5 @@ func table() []row {
 		scanRow(),
 		loadRow(),
 	}
+	return append(rows, scaleRows()...)
 }
