@@ -5,12 +5,8 @@ import (
 	"math/bits"
 )
 
-// Bits are kept from the lowest of the first byte on. A number of fixed width
-// has its lowest bit first. unary(q) is q zeros and a one. gamma(v), v >= 1, is
-// unary of the number of v's bits less one, then those bits without the
-// highest. rice(v, k) is unary(v>>k), then the k low bits of v.
-
-// bitWriter appends bits to buf; flush ends the last byte with zeros.
+// bitWriter appends bits to buf, as the package documentation describes them;
+// flush ends the last byte with zeros.
 type bitWriter struct {
 	buf []byte
 	acc uint64

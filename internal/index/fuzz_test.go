@@ -9,33 +9,80 @@ import (
 	"github.com/annals-db/annals/driver"
 )
 
-// FuzzSealed opens files of any content, with the checksums made right, since
-// those keep all but the first decoder from seeing anything else.
-func FuzzSealed(f *testing.F) {
+// contents are those of a few valid files.
+func contents(t testing.TB) (out [][]byte) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	for _, sh := range []shape{{n: 0, streams: 1, tags: 1, types: 1}, {n: 5, streams: 2, tags: 2, types: 1}, {n: 100, streams: 9, tags: 30, types: 2, mixed: true}, {n: 300, streams: 1, tags: 1, types: 1}} {
+	for _, sh := range []shape{
+		{n: 0, streams: 1, tags: 1, types: 1}, {n: 5, streams: 2, tags: 2, types: 1},
+		{n: 100, streams: 9, tags: 30, types: 2, mixed: true}, {n: 300, streams: 1, tags: 100, types: 1}, {n: 300, streams: 200, tags: 100, types: 1, randomIDs: true},
+	} {
 		content, _, err := memOf(rng, 1, segment(rng, 1, sh)).image([]byte("extra"))
 		if err != nil {
-			f.Fatal(err)
+			t.Fatal(err)
 		}
+		out = append(out, content)
+	}
+	return out
+}
+
+// openContent opens a file of any content, with the checksums made right,
+// since those keep all but the first decoder from seeing anything else.
+func openContent(t *testing.T, content []byte) (*Sealed, error) {
+	seed := uint64(0)
+	if len(content) >= 48 {
+		seed = binary.LittleEndian.Uint64(content[40:])
+	}
+	var b bytes.Buffer
+	if err := writePages(&b, content, seed); err != nil {
+		t.Fatal(err)
+	}
+	return open(b.Bytes())
+}
+
+func FuzzSealed(f *testing.F) {
+	for _, content := range contents(f) {
 		f.Add(content, "item-1", uint64(50))
 	}
 	f.Fuzz(func(t *testing.T, content []byte, name string, at uint64) {
 		if s, err := open(content); err == nil {
 			ask(s, name, at)
 		}
-		seed := uint64(0)
-		if len(content) >= 48 {
-			seed = binary.LittleEndian.Uint64(content[40:])
-		}
-		var b bytes.Buffer
-		if err := writePages(&b, content, seed); err != nil {
-			t.Fatal(err)
-		}
-		if s, err := open(b.Bytes()); err == nil {
+		if s, err := openContent(t, content); err == nil {
 			ask(s, name, at)
 		}
 	})
+}
+
+// FuzzSealedPatched changes bytes of valid files.
+func FuzzSealedPatched(f *testing.F) {
+	valid := contents(f)
+	for i := range valid {
+		f.Add(i, 300, []byte{1, 2, 3}, "item-1", uint64(50))
+	}
+	f.Fuzz(func(t *testing.T, which, offset int, patch []byte, name string, at uint64) {
+		if which < 0 || offset < 0 {
+			return
+		}
+		content := bytes.Clone(valid[which%len(valid)])
+		copy(content[offset%len(content):], patch)
+		if s, err := openContent(t, content); err == nil {
+			ask(s, name, at)
+		}
+	})
+}
+
+func TestChangedContentNeverBringsTheReaderDown(t *testing.T) {
+	rng := newRand(t)
+	valid := contents(t)
+	for range 5000 {
+		content := bytes.Clone(valid[rng.IntN(len(valid))])
+		for range 1 + rng.IntN(4) {
+			content[headerSize+rng.IntN(len(content)-headerSize)] = byte(rng.Uint32() >> rng.IntN(8))
+		}
+		if s, err := openContent(t, content); err == nil {
+			ask(s, "item-1", rng.Uint64N(400))
+		}
+	}
 }
 
 // ask asks s everything; it is enough that answers come.

@@ -2,15 +2,8 @@ package index
 
 import "math/bits"
 
-// The hash of the index file, of names and of IDs as 16 bytes. fold(x, y) is
-// the high half of the 128-bit product xor the low one. A text of n bytes is
-// read as little-endian words of 8, the last one filled up with zeros:
-//
-//	h = seed xor n*k1
-//	for each word w: h = fold(h xor w, k2)
-//	hash = fold(h xor k3, k1)
-//
-// The seed differs from file to file, so that names cannot be chosen to collide.
+// The numbers of the hash, which the package documentation describes. The seed
+// differs from file to file, so that names cannot be chosen to collide.
 const (
 	k1 = 0x9e3779b97f4a7c15
 	k2 = 0xd6e8feb86659fd93

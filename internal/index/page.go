@@ -7,11 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// The file is pages of 4,096 bytes, the last one as long as needed: up to
-// 4,092 bytes of content, then the CRC32C of them (little-endian), which is
-// begun with the number of the page plus the low half of the hash seed (plus
-// nothing for page 0, which holds the seed), so that a page in the wrong
-// place or from another file shows.
+// The checksum of a page covers its number and the file's seed too, so that a
+// page in the wrong place or from another file shows.
 const (
 	pageSize = 4096
 	pageRoom = pageSize - 4
