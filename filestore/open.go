@@ -39,7 +39,7 @@ const (
 // format a *[FormatError]. A store that is damaged opens all the same, to be
 // read up to the damage; its Info says why nothing can be appended.
 func Open(dir string, opts *Options) (*Store, error) {
-	s := &Store{opts: opts.withDefaults(), dir: filepath.ToSlash(dir), done: make(chan struct{})}
+	s := &Store{opts: opts.withDefaults(), dir: slashed(dir), done: make(chan struct{})}
 	s.blocks = newBlockCache(s.opts.CacheBytes / 2)
 	s.indexes = index.NewCache(s.opts.CacheBytes / 2)
 	open := s.openWriter
@@ -60,7 +60,8 @@ func (s *Store) openWriter() error {
 	}
 	id, err := s.identity()
 	if errors.Is(err, fs.ErrNotExist) {
-		id, err = s.create()
+		id = newLogID()
+		err = s.create(id)
 	}
 	if err != nil {
 		return err
@@ -185,16 +186,15 @@ func (s *Store) owner() int {
 
 // create makes a new store in the directory, which is locked. The file that
 // makes it one comes last.
-func (s *Store) create() (driver.ID, error) {
-	id := newLogID()
+func (s *Store) create(id driver.ID) error {
 	s.setID(id)
 	if err := s.createMark(); err != nil {
-		return id, err
+		return err
 	}
 	if err := s.syncAbove(); err != nil {
-		return id, err
+		return err
 	}
-	return id, s.writeIdentity(id)
+	return s.writeIdentity(id)
 }
 
 // syncAbove makes the name of the store's directory durable, and those of the
@@ -324,6 +324,9 @@ func (s *Store) syncDir(name string) error {
 	}
 	return s.opts.FS.SyncDir(name)
 }
+
+// slashed returns dir as package vfs names it.
+func slashed(dir string) string { return filepath.ToSlash(filepath.Clean(dir)) }
 
 func parentDir(name string) string {
 	if i := strings.LastIndexByte(name, '/'); i > 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/internal/index"
+	"github.com/annals-db/annals/internal/merkle"
 	"github.com/annals-db/annals/internal/mutant"
 )
 
@@ -289,17 +290,28 @@ func (l *loader) begin(g *segment) {
 
 // scanOn reads the groups of g, the active segment of the view, behind those read before.
 func (l *loader) scanOn(g *segment, size int64) (sc *scanner, stop, err error) {
+	c := &contents{mem: g.index.Load().mem, head: l.v.head, time: l.v.time, end: l.v.end, group: l.v.group}
 	sc = l.s.scanAt(g, l.v.end, size, l.v.head+1)
-	stop, err = l.s.scanGroups(sc, g.index.Load().mem, func(at int64) {
-		l.v.head, l.v.time, l.v.end, l.v.group = sc.next-1, at, sc.at(), sc.group.group
-	})
+	stop, err = l.s.scanGroups(sc, c)
+	l.v.head, l.v.time, l.v.end, l.v.group = c.head, c.time, c.end, c.group
 	return sc, stop, err
 }
 
-// scanGroups reads groups into mem, and calls each with the time of its last
-// record after every one that is whole. stop says why it went no further.
-func (s *Store) scanGroups(sc *scanner, mem *index.Mem, each func(time int64)) (stop, err error) {
+// contents is what the groups of a segment amount to.
+type contents struct {
+	mem   *index.Mem
+	hash  *merkle.Range // nil if hashes are not asked for
+	head  driver.Position
+	time  int64
+	end   int64
+	group uint64
+}
+
+// scanGroups adds groups to c as long as they are whole. stop says why it went
+// no further; it is not nil. err is an error of the file system.
+func (s *Store) scanGroups(sc *scanner, c *contents) (stop, err error) {
 	var entries []index.Entry
+	var hasher merkle.Hasher
 	for {
 		var rec driver.Record
 		ok, err := sc.record(&rec)
@@ -313,15 +325,18 @@ func (s *Store) scanGroups(sc *scanner, mem *index.Mem, each func(time int64)) (
 			return errors.New("the segment ends"), nil
 		}
 		entries = append(entries, entryOf(&rec, sc.at()-sc.last))
+		if c.hash != nil {
+			c.hash.Append(hasher.Leaf(&rec))
+		}
 		if sc.left > 0 {
 			continue
 		}
 		if sc.at() != sc.groupEnd {
 			return errors.New("the group's size is not as its header says"), nil
 		}
-		mem.Add(entries)
+		c.mem.Add(entries)
 		entries = entries[:0]
-		each(rec.Time.UnixNano())
+		c.head, c.time, c.end, c.group = rec.Position, rec.Time.UnixNano(), sc.at(), sc.group.group
 	}
 }
 

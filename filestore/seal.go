@@ -120,7 +120,8 @@ func parseSealed(b []byte) (sealed, error) {
 	return x, nil
 }
 
-// sealSegment writes the index file of g, whose records mem holds, and changes over to it.
+// sealSegment writes the index file of g, whose records are indexed in memory,
+// and changes over to it.
 func (s *Store) sealSegment(g *segment) error {
 	if size, err := g.file.Size(); err != nil {
 		return err
@@ -133,11 +134,7 @@ func (s *Store) sealSegment(g *segment) error {
 	if err != nil {
 		return err
 	}
-	name := indexName(g.name)
-	extra := sealed{end: g.end, group: group, nodes: nodes}.append(nil)
-	mem := g.index.Load().mem
-	err = s.replaceFile(name, func(w io.Writer) error { return mem.Seal(w, extra) })
-	if err != nil {
+	if err := s.writeIndex(g, g.index.Load().mem, sealed{end: g.end, group: group, nodes: nodes}); err != nil {
 		return err
 	}
 	x, _, err := s.openIndex(g)
@@ -146,6 +143,12 @@ func (s *Store) sealSegment(g *segment) error {
 	}
 	g.index.Store(x)
 	return nil
+}
+
+// writeIndex writes the index file of g.
+func (s *Store) writeIndex(g *segment, mem *index.Mem, own sealed) error {
+	extra := own.append(nil)
+	return s.replaceFile(indexName(g.name), func(w io.Writer) error { return mem.Seal(w, extra) })
 }
 
 // hashSegment returns the segment's nodes of the hash tree and the number of its last group.

@@ -125,7 +125,7 @@ func (w *writer) take(r *request) {
 		r.answer()
 		return
 	}
-	if w.cur != nil && len(w.cur.buf)+len(r.body) > groupBytes {
+	if w.cur != nil && int64(len(w.cur.buf)+len(r.body)) > min(groupBytes, w.s.opts.SegmentBytes) {
 		w.commit()
 	}
 	fits := !r.whole && w.judge(r)
