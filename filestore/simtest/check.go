@@ -9,12 +9,20 @@ import (
 	"github.com/annals-db/annals/driver"
 )
 
-// check compares the whole log with the history. With lossy, what was promised
-// may be missing from the end, since the disk lied.
-func (h *history) check(log []driver.Record, lossy bool) error {
+// logEnd says where the log that was read may end.
+type logEnd int
+
+const (
+	whole    logEnd = iota // with everything that was promised
+	early                  // before that, but with a batch
+	anywhere               // even within a batch, since reading came to damage there
+)
+
+// check compares the whole log with the history.
+func (h *history) check(log []driver.Record, end logEnd) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := &checker{h: h, log: log, versions: map[string]uint64{}, ids: map[driver.ID]driver.Position{}, found: map[*entry]driver.Position{}}
+	c := &checker{h: h, log: log, end: end, versions: map[string]uint64{}, ids: map[driver.ID]driver.Position{}, found: map[*entry]driver.Position{}}
 	for len(c.log) > c.done {
 		if err := c.batch(); err != nil {
 			return err
@@ -25,7 +33,7 @@ func (h *history) check(log []driver.Record, lossy bool) error {
 			continue
 		}
 		if i >= len(log) {
-			if lossy {
+			if end > whole {
 				break
 			}
 			return fmt.Errorf("position %d is gone, the log ends at %d: %s had read there\n  %s", i+1, len(log), s.by, s.digest)
@@ -35,7 +43,7 @@ func (h *history) check(log []driver.Record, lossy bool) error {
 		}
 	}
 	for _, e := range h.entries {
-		if err := c.promise(e, lossy); err != nil {
+		if err := c.promise(e); err != nil {
 			return err
 		}
 	}
@@ -46,6 +54,7 @@ func (h *history) check(log []driver.Record, lossy bool) error {
 type checker struct {
 	h        *history
 	log      []driver.Record
+	end      logEnd
 	done     int // records
 	time     time.Time
 	versions map[string]uint64
@@ -77,10 +86,10 @@ func (c *checker) batch() error {
 	if !sameConditions(first.Conditions, e.batch.Conditions) {
 		return fmt.Errorf("position %d has the conditions %v, appended with %v", pos, first.Conditions, e.batch.Conditions)
 	}
-	if len(e.batch.Events) > len(c.log)-c.done {
+	if len(e.batch.Events) > len(c.log)-c.done && c.end != anywhere {
 		return fmt.Errorf("of batch %d at position %d only %d of %d records are there", e.n, pos, len(c.log)-c.done, len(e.batch.Events))
 	}
-	for i := range e.batch.Events {
+	for i := range min(len(e.batch.Events), len(c.log)-c.done) {
 		if err := c.record(e, i, pos); err != nil {
 			return err
 		}
@@ -172,13 +181,13 @@ func fails(cond driver.Condition, log []driver.Record, versions map[string]uint6
 }
 
 // promise checks that what was acknowledged of e is so.
-func (c *checker) promise(e *entry, lossy bool) error {
+func (c *checker) promise(e *entry) error {
 	if e.receipt == nil {
 		return nil
 	}
 	r, at := e.receipt, c.found[e]
 	switch {
-	case at == 0 && lossy && int(r.First) > len(c.log):
+	case at == 0 && c.end > whole && int(r.First) > len(c.log):
 		return nil
 	case at == 0:
 		return fmt.Errorf("batch %d, acknowledged at positions %d to %d, is not in the log, which ends at %d", e.n, r.First, r.Last, len(c.log))
@@ -187,7 +196,7 @@ func (c *checker) promise(e *entry, lossy bool) error {
 	case !c.log[at-1].Time.Equal(r.Time):
 		return fmt.Errorf("batch %d at position %d has the time %d, its receipt said %d", e.n, at, nano(c.log[at-1].Time), nano(r.Time))
 	}
-	for i, v := range r.Versions {
+	for i, v := range r.Versions[:min(len(r.Versions), len(c.log)-int(at)+1)] {
 		if got := c.log[int(at)-1+i].Version; got != v {
 			return fmt.Errorf("position %d has version %d, its receipt said %d", int(at)+i, got, v)
 		}

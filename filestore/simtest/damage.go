@@ -18,6 +18,14 @@ type inspection struct {
 	opened bool
 }
 
+// end is where what it served may end.
+func (in *inspection) end() logEnd {
+	if len(in.named) > 0 {
+		return anywhere
+	}
+	return early
+}
+
 // inspect opens the store on a healthy machine, reads and verifies it.
 func (w *world) inspect() *inspection {
 	w.birth()
@@ -64,11 +72,11 @@ func (w *world) inspect() *inspection {
 func (w *world) judgeLoss() {
 	promised, told := w.history.head(), w.told
 	in := w.inspect()
-	w.expect(w.history.check(in.log, true))
+	w.expect(w.history.check(in.log, in.end()))
 	for _, err := range in.named {
 		var c *driver.CorruptError
-		if errors.As(err, &c) && c.Position == 0 {
-			w.fail("the loss is named without a position: %w", err)
+		if errors.As(err, &c) && c.Position == 0 && c.Place == "" {
+			w.fail("the loss is named without a place: %w", err)
 		}
 	}
 	switch lost := int(promised) - len(in.log); {
@@ -102,7 +110,11 @@ func (w *world) flip() {
 	w.say("bit %d of %s is flipped", bit, name)
 	w.disk.Flip(name, bit)
 	in := w.inspect()
-	w.expect(w.history.check(in.log, len(in.named) > 0))
+	end := in.end()
+	if len(in.named) == 0 {
+		end = whole
+	}
+	w.expect(w.history.check(in.log, end))
 }
 
 // flipPayload flips a bit of the payload of event i of e, and reports whether
@@ -120,7 +132,7 @@ func (w *world) flipPayload(files map[string][]byte, names []string, e *entry, i
 		w.say("bit %d of %s is flipped, in position %d", bit, name, pos)
 		w.disk.Flip(name, bit)
 		in := w.inspect()
-		w.expect(w.history.check(in.log, true))
+		w.expect(w.history.check(in.log, in.end()))
 		if len(in.log) >= int(pos) {
 			w.fail("position %d is served though its payload is damaged", pos)
 		}

@@ -39,11 +39,11 @@ func (f *faults) hook(op simfs.Op) simfs.Fault {
 	switch f.theme {
 	case "sync":
 		if op.Kind == simfs.Sync || op.Kind == simfs.SyncDir {
-			return f.once(op)
+			return f.once()
 		}
 	case "write":
 		if op.Kind.Changes() && op.Kind != simfs.Sync && op.Kind != simfs.SyncDir && op.Kind != simfs.Lock {
-			return f.once(op)
+			return f.once()
 		}
 	case "read":
 		if op.Kind == simfs.ReadAt && f.life.reading.Load() && f.rand.IntN(60) == 0 {
@@ -61,14 +61,11 @@ func (f *faults) hook(op simfs.Op) simfs.Fault {
 }
 
 // once lets one operation fail.
-func (f *faults) once(op simfs.Op) simfs.Fault {
+func (f *faults) once() simfs.Fault {
 	f.after--
 	if f.after != 0 {
 		return simfs.None
 	}
 	f.life.upset.Store(true)
-	if op.Kind == simfs.Sync && f.data(op.Name) {
-		f.life.failed.Store(true)
-	}
 	return f.fault
 }

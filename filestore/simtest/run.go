@@ -74,7 +74,8 @@ func (w *world) live(end ending) {
 	w.die(end)
 	w.disk.SetFault(nil)
 	w.disk.SetSpace(-1, false)
-	w.lossy = w.lossy || w.faults.from && end == cut
+	w.lied = w.lied || w.faults.from
+	w.lossy = w.lossy || w.lied && end == cut
 	switch {
 	case w.broken():
 	case w.lossy:
@@ -170,7 +171,7 @@ func (w *world) examine() {
 	if len(log) != int(info.Head) {
 		w.fail("its head is %d and %d records can be read", info.Head, len(log))
 	}
-	w.expect(w.history.check(log, false))
+	w.expect(w.history.check(log, whole))
 	w.count(Stats{Records: len(log)})
 	w.verify(w.log)
 	if s, ok := w.log.(driver.Stater); ok && s.State() != nil {

@@ -91,6 +91,7 @@ type world struct {
 	theme   string
 	uniform bool // all batches are of one size, so that what a crash left lines up with what is written over it
 	began   bool // the store was open for writing once
+	lied    bool // the disk has lied
 	lossy   bool // the disk lied and lost power
 	over    bool // nothing more can be asked of this store
 
@@ -114,7 +115,7 @@ type life struct {
 	stop    atomic.Bool  // clients should end
 	dead    atomic.Bool  // the process is
 	upset   atomic.Bool  // an operation that changes something failed
-	failed  atomic.Bool  // a sync of data failed, and its append knows
+	failed  atomic.Bool  // so that an append was answered: its outcome is unknown
 	full    atomic.Bool  // the disk is, or was a moment ago
 	reading atomic.Bool  // reads fail now and then
 	faults  *faults

@@ -162,6 +162,9 @@ func (w *writer) answer(e *entry, ctx context.Context, r driver.Receipt, err err
 	if errors.Is(err, driver.ErrOutcomeUnknown) {
 		w.count(Stats{Unknown: 1})
 		w.history.unanswered(e)
+		if errors.Is(err, simfs.ErrIO) {
+			w.failed.Store(true)
+		}
 		if ctx != nil && ctx.Err() != nil || w.upset.Load() || w.full.Load() || w.stop.Load() {
 			return
 		}
