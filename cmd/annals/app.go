@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/annals-db/annals/internal/when"
+)
+
+// app is one run of the command: its streams, its global flags, and what
+// follows from them.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	now      func() time.Time
+
+	storeFlag, outputFlag, tzFlag, configFlag string
+	timeout                                   time.Duration
+
+	config  config
+	zone    *time.Location
+	format  format
+	started bool // whether the command itself has begun: before, an error is one of usage
+	cancel  context.CancelFunc
+}
+
+const about = `Annals keeps every change to an application's state as an event, for ever and in
+order, and gives any past state back.
+
+  annals demo                              a made-up shop, its history, its past
+  annals append item-1 Created '{"n":10}'  record an event
+  annals state item-1                      the state that the events add up to
+  annals state item-1 --as-of 2026-01-31   the state at the end of that day
+
+The log is in the store that --store names, else the variable ANNALS_STORE, else
+"store" in the configuration file, else file:annals.db, a directory here.`
+
+// execute runs the command that args name.
+func (a *app) execute(ctx context.Context, args []string) error {
+	root := &cobra.Command{
+		Use: "annals", Short: "An event store with version control for state", Long: about,
+		SilenceErrors: true, SilenceUsage: true, Args: noArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd) },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetArgs(args)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	f := root.PersistentFlags()
+	f.StringVar(&a.storeFlag, "store", "", "the store: file:PATH or mem: (default file:annals.db)")
+	f.StringVarP(&a.outputFlag, "output", "o", "", "table, json, jsonl or none (default table on a terminal, else jsonl)")
+	f.StringVar(&a.tzFlag, "tz", "", "time zone of dates and of times that name none, such as Europe/Paris (default UTC)")
+	f.StringVar(&a.configFlag, "config", "", "configuration file (default annals.json in the user's configuration directory, or $ANNALS_CONFIG)")
+	f.DurationVar(&a.timeout, "timeout", 0, "give up after this time (default never)")
+	root.AddCommand(
+		a.appendCommand(), a.readCommand(), a.tailCommand(), a.stateCommand(),
+		a.importCommand(), a.exportCommand(),
+		a.verifyCommand(), a.infoCommand(), a.backupCommand(), a.restoreCommand(),
+		a.benchCommand(), a.demoCommand(), a.errorsCommand(), a.versionCommand(),
+	)
+	err := root.ExecuteContext(ctx)
+	if a.cancel != nil {
+		a.cancel()
+	}
+	if err != nil && !a.started {
+		return usage(err)
+	}
+	return err
+}
+
+// begin settles what the global flags say, before the command itself runs.
+func (a *app) begin(cmd *cobra.Command) (err error) {
+	if a.config, err = readConfig(a.configFlag); err != nil {
+		return err
+	}
+	if a.format, err = parseFormat(first(a.outputFlag, a.config.Output)); err != nil {
+		return err
+	}
+	if a.format == formatAuto {
+		a.format = formatLines
+		if isTerminal(a.out) {
+			a.format = formatTable
+		}
+	}
+	zone := first(a.tzFlag, a.config.Zone, "UTC")
+	if a.zone, err = time.LoadLocation(zone); err != nil {
+		return fmt.Errorf("--tz: there is no time zone %q", zone)
+	}
+	if a.timeout < 0 {
+		return errors.New("--timeout is negative")
+	}
+	if a.timeout > 0 {
+		ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
+		a.cancel = cancel
+		cmd.SetContext(ctx)
+	}
+	a.started = true
+	return nil
+}
+
+// time reads a time as people type it.
+func (a *app) time(flag, text string) (time.Time, error) {
+	t, err := when.Parse(text, a.now(), a.zone)
+	if err != nil {
+		return t, usagef("--%s: %v", flag, err)
+	}
+	return t, nil
+}
+
+func (a *app) note(format string, args ...any) { fmt.Fprintf(a.err, format+"\n", args...) }
+
+// first returns the first of texts that is not empty.
+func first(texts ...string) string {
+	for _, s := range texts {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if !cmd.HasParent() {
+		return fmt.Errorf("there is no command %q%s", args[0], suggestions(cmd, args[0]))
+	}
+	return fmt.Errorf("%s takes no arguments, but got %q", cmd.CommandPath(), args)
+}
+
+func suggestions(cmd *cobra.Command, name string) string {
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return "; annals help lists them"
+}
+
+// between requires from low to high arguments, which names say.
+func between(low, high int, names string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < low || len(args) > high {
+			return fmt.Errorf("%s takes %s, but got %d arguments; see %s --help", cmd.CommandPath(), names, len(args), cmd.CommandPath())
+		}
+		return nil
+	}
+}

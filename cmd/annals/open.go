@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/annals-db/annals/driver"
+	"github.com/annals-db/annals/filestore"
+	"github.com/annals-db/annals/memstore"
+)
+
+// access is what a command wants of a store.
+type access int
+
+const (
+	toRead  access = iota // it must exist; others may write it meanwhile
+	toWrite               // it is made if need be
+)
+
+const defaultStore = "file:annals.db"
+
+// schemes open the kinds of store that this build has, by URL scheme.
+var schemes = map[string]func(a *app, path string, want access) (driver.Log, error){
+	"file": openFile,
+	"mem":  func(*app, string, access) (driver.Log, error) { return memstore.New(nil), nil },
+}
+
+const knownSchemes = "file:PATH and mem:"
+
+// storeURL returns the URL of the store: flag, environment, file, default.
+func (a *app) storeURL() string {
+	return first(a.storeFlag, os.Getenv("ANNALS_STORE"), a.config.Store, defaultStore)
+}
+
+// open opens the store.
+func (a *app) open(want access) (driver.Log, error) { return a.openURL(a.storeURL(), want) }
+
+func (a *app) openURL(url string, want access) (driver.Log, error) {
+	scheme, path, ok := strings.Cut(url, ":")
+	if !ok {
+		return nil, usagef("store %q is not a URL; this build knows %s (did you mean file:%s?)", url, knownSchemes, url)
+	}
+	open, ok := schemes[scheme]
+	if !ok {
+		return nil, usagef("store %q: stores of kind %q are not in this build, which knows %s", redact(url), scheme, knownSchemes)
+	}
+	return open(a, path, want)
+}
+
+// redact takes a password out of a URL, so that it is not shown.
+func redact(url string) string {
+	before, after, ok := strings.Cut(url, "://")
+	if !ok {
+		return url
+	}
+	if at := strings.LastIndex(after, "@"); at >= 0 {
+		after = "…" + after[at:]
+	}
+	return before + "://" + after
+}
+
+// directory returns the directory of a file store, an error for any other.
+func directory(url, command string) (string, error) {
+	path, ok := strings.CutPrefix(url, "file:")
+	if !ok || path == "" {
+		return "", usagef("%s needs a store of the form file:PATH, not %q", command, redact(url))
+	}
+	return path, nil
+}
+
+func openFile(a *app, path string, want access) (driver.Log, error) {
+	if path == "" {
+		return nil, usagef("store %q names no directory; write file:PATH", "file:")
+	}
+	if st, err := os.Stat(path); err == nil && !st.IsDir() {
+		return nil, fmt.Errorf("open %s: %w: it is a file, and a store is a directory", path, filestore.ErrNotStore)
+	}
+	log, err := filestore.Open(path, &filestore.Options{ReadOnly: want == toRead, MustExist: want == toRead, Logger: a.logger()})
+	if err != nil && is(fs.ErrNotExist)(err) && want == toRead {
+		return nil, fmt.Errorf("%w at %s; append, import and demo make one", err, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return log, nil
+}
+
+// logger shows what a store has to say beside its answers.
+func (a *app) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{
+		Level: slog.LevelWarn,
+		ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
+			if attr.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return attr
+		},
+	}))
+}
