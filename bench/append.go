@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/annals-db/annals/bench/internal/measure"
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/filestore"
 )
@@ -44,7 +45,7 @@ func (y *yardstick) rate(e env, writers, batch int) (float64, error) {
 	for w := range all {
 		all[w] = state{newProducer(w, batch), newRawRequest(), nil}
 	}
-	return rate(e.window, writers, func(w int) (int, error) {
+	return measure.Rate(e.window, writers, func(w int) (int, error) {
 		s := &all[w]
 		b := s.encoded[:0]
 		for _, ev := range s.next().Events {
@@ -62,7 +63,7 @@ func appendRate(e env, log driver.Log, writers, batch int) (float64, error) {
 		producers[w] = newProducer(w, batch)
 	}
 	ctx := context.Background()
-	return rate(e.window, writers, func(w int) (int, error) {
+	return measure.Rate(e.window, writers, func(w int) (int, error) {
 		_, err := log.Append(ctx, producers[w].next())
 		return batch, err
 	})
@@ -90,8 +91,8 @@ func againstRaw(e env, writers, batch int, aim float64, ours func(*filestore.Sto
 		return result{}, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	c, err := e.compare(
+	c, err := measure.Compare(e.rounds,
 		func() (float64, error) { return y.rate(e, writers, batch) },
 		func() (float64, error) { return ours(log) })
-	return atLeast(perSecond(c.ours), perSecond(c.base), c.ratio, aim), err
+	return atLeast(measure.PerSecond(c.Ours), measure.PerSecond(c.Base), c.Ratio, aim), err
 }

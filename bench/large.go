@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/annals-db/annals/bench/internal/measure"
 	"github.com/annals-db/annals/filestore"
 )
 
@@ -53,7 +54,7 @@ func fillTask(t task) (f filled, err error) {
 		return f, err
 	}
 	defer log.Close()
-	most := watchMemory()
+	most := measure.WatchMemory()
 	if f.Encoded, err = fillWith(log, t); err != nil {
 		return f, err
 	}
@@ -71,7 +72,7 @@ func fillTask(t task) (f filled, err error) {
 	}
 	e := env{rounds: t.Env.Rounds, window: time.Duration(t.Env.Window)}
 	var appended float64
-	c, err := e.compare(
+	c, err := measure.Compare(e.rounds,
 		func() (float64, error) { return appendRate(e, small, 64, 1) },
 		func() (float64, error) {
 			before, err := log.Info(context.Background())
@@ -86,7 +87,7 @@ func fillTask(t task) (f filled, err error) {
 			appended += float64(after.Head - before.Head)
 			return v, err
 		})
-	f.Small, f.Large, f.Ratio = c.base, c.ours, c.ratio
+	f.Small, f.Large, f.Ratio = c.Base, c.Ours, c.Ratio
 	f.Encoded += int64(appended) * encodedSize
 	f.Events += int(appended)
 	return f, err
@@ -109,7 +110,7 @@ func fillWith(log *filestore.Store, t task) (int64, error) {
 		}
 	}
 	var encoded atomic.Int64
-	err := together(writers, func(w int) error {
+	err := measure.Together(writers, func(w int) error {
 		p := newProducer(w, batch)
 		p.stream = w * len(names) / writers
 		p.names, p.unordered = names, t.Random
@@ -135,7 +136,7 @@ type rebuilt struct {
 }
 
 func rebuildTask(t task) (r rebuilt, err error) {
-	most := watchMemory()
+	most := measure.WatchMemory()
 	began := time.Now()
 	err = filestore.RebuildIndexes(context.Background(), t.Dir, nil, nil)
 	return rebuilt{time.Since(began), most()}, err

@@ -23,6 +23,8 @@ import (
 	"runtime/pprof"
 	"strings"
 	"time"
+
+	"github.com/annals-db/annals/bench/internal/measure"
 )
 
 // env is what a measurement runs in.
@@ -67,7 +69,7 @@ func run() error {
 		profile = flag.String("cpuprofile", "", "write a CPU profile of the run to this file")
 		list    = flag.Bool("list", false, "list the rows")
 	)
-	flag.BoolVar(&verbose, "v", false, "tell the CPU time of each event on standard error")
+	flag.BoolVar(&measure.Verbose, "v", false, "tell the CPU time of each event on standard error")
 	flag.Parse()
 	match, err := regexp.Compile(*rows)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/annals-db/annals"
+	"github.com/annals-db/annals/bench/internal/measure"
 	"github.com/annals-db/annals/codec"
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/filestore"
@@ -87,7 +88,7 @@ func updateRow() row {
 					return 0, err
 				}
 			}
-			return rate(e.window, writers, func(w int) (int, error) {
+			return measure.Rate(e.window, writers, func(w int) (int, error) {
 				turns[w]++
 				_, err := items.Update(context.Background(), db, ids[w][turns[w]%perWriter], func(i *item) error { return i.sell(1) })
 				return 1, err
@@ -112,7 +113,7 @@ func latencyRow() row {
 			return result{}, err
 		}
 		took := make([][]time.Duration, writers)
-		err = together(writers, func(w int) error {
+		err = measure.Together(writers, func(w int) error {
 			for n := range e.many / writers {
 				began := time.Now()
 				_, err := items.Update(context.Background(), db, ids[w][n%perWriter], func(i *item) error { return i.sell(1) })
@@ -146,7 +147,7 @@ func decisionRow() row {
 			if db == nil {
 				db = annals.New(log, nil)
 			}
-			return rate(e.window, writers, func(w int) (int, error) {
+			return measure.Rate(e.window, writers, func(w int) (int, error) {
 				n := turns[w]
 				turns[w]++
 				course, student := fmt.Sprintf("%d-%d", w, n/perCourse), fmt.Sprintf("%d-%d", w, n)
@@ -181,9 +182,9 @@ func loadRow() row {
 			return result{}, err
 		}
 		db := annals.New(log, &annals.Options{CacheEntities: -1, NoSnapshots: true})
-		c, err := e.compare(
+		c, err := measure.Compare(e.rounds,
 			func() (float64, error) {
-				return seconds(each(e.window, func() error {
+				return measure.Seconds(measure.Each(e.window, func() error {
 					for _, p := range payloads {
 						var ev quantityDecreased
 						if err := codec.JSON.Unmarshal(p, &ev); err != nil {
@@ -194,12 +195,12 @@ func loadRow() row {
 				}))
 			},
 			func() (float64, error) {
-				return seconds(each(e.window, func() error {
+				return measure.Seconds(measure.Each(e.window, func() error {
 					_, err := items.Load(db.View(context.Background()), "laptop")
 					return err
 				}))
 			})
-		return atMost(micros(c.ours), micros(c.base), c.ratio, aim), err
+		return atMost(measure.Duration(c.Ours), measure.Duration(c.Base), c.Ratio, aim), err
 	}}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/annals-db/annals/bench/internal/measure"
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/filestore"
 )
@@ -16,7 +17,7 @@ import (
 // fill appends so many events in batches of 1,000 from several writers.
 func fill(log driver.Log, events int) error {
 	const writers, batch = 4, 1000
-	return together(writers, func(w int) error {
+	return measure.Together(writers, func(w int) error {
 		p := newProducer(w, batch)
 		for done := 0; done < events/writers; done += batch {
 			if _, err := log.Append(context.Background(), p.next()); err != nil {
@@ -53,14 +54,14 @@ func streamRow() row {
 		if found != events {
 			return result{}, fmt.Errorf("the stream has %d events, want %d", found, events)
 		}
-		c, err := e.compare(
+		c, err := measure.Compare(e.rounds,
 			func() (float64, error) {
-				return seconds(each(e.window, func() error { return decodeAll(buffer, events) }))
+				return measure.Seconds(measure.Each(e.window, func() error { return decodeAll(buffer, events) }))
 			},
 			func() (float64, error) {
-				return seconds(each(e.window, func() error { return readAll(log, q, events) }))
+				return measure.Seconds(measure.Each(e.window, func() error { return readAll(log, q, events) }))
 			})
-		return atMost(micros(c.ours), micros(c.base), c.ratio, aim), err
+		return atMost(measure.Duration(c.Ours), measure.Duration(c.Base), c.Ratio, aim), err
 	}}
 }
 
@@ -114,7 +115,7 @@ func scanRow() row {
 			return result{}, err
 		}
 		var read int64
-		c, err := e.compare(
+		c, err := measure.Compare(e.rounds,
 			func() (float64, error) {
 				began := time.Now()
 				read, err = checksum(dir)
@@ -128,7 +129,7 @@ func scanRow() row {
 		if err != nil {
 			return result{}, err
 		}
-		return atLeast(perSecond(c.ours), fmt.Sprintf("%s (%.2f GB/s)", perSecond(c.base), c.base*float64(read)/float64(events)/1e9), c.ratio, aim), nil
+		return atLeast(measure.PerSecond(c.Ours), fmt.Sprintf("%s (%.2f GB/s)", measure.PerSecond(c.Base), c.Base*float64(read)/float64(events)/1e9), c.Ratio, aim), nil
 	}}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/annals-db/annals/bench/internal/measure"
 	"github.com/annals-db/annals/filestore"
 )
 
@@ -13,12 +14,12 @@ func scaleRows() []row {
 	var ordinary, hard large
 	const limit = 250e6
 	memory := func(anonymous int64) result {
-		return result{megabytes(anonymous), "250 MB", fmt.Sprintf("%.2f", float64(anonymous)/limit), anonymous < limit}
+		return result{measure.Megabytes(anonymous), "250 MB", fmt.Sprintf("%.2f", float64(anonymous)/limit), anonymous < limit}
 	}
 	return []row{
 		{"large log: rate of 64 writers against that at 100,000 events", "0.9", func(e env) (result, error) {
 			l, err := ordinary.make(e, streams, false)
-			return atLeast(fmt.Sprintf("%s at %s events", perSecond(l.filled.Large), thousands(e.events)), perSecond(l.filled.Small), l.filled.Ratio, 0.9), err
+			return atLeast(fmt.Sprintf("%s at %s events", measure.PerSecond(l.filled.Large), thousands(e.events)), measure.PerSecond(l.filled.Small), l.filled.Ratio, 0.9), err
 		}},
 		{"large log: anonymous memory while filling it", "under 250 MB", func(e env) (result, error) {
 			l, err := ordinary.make(e, streams, false)
@@ -29,8 +30,8 @@ func scaleRows() []row {
 			if err != nil {
 				return result{}, err
 			}
-			used, err := onDisk(l.dir)
-			return atMost(megabytes(used), megabytes(l.filled.Encoded), float64(used)/float64(l.filled.Encoded), 1.15), err
+			used, err := measure.OnDisk(l.dir)
+			return atMost(measure.Megabytes(used), measure.Megabytes(l.filled.Encoded), float64(used)/float64(l.filled.Encoded), 1.15), err
 		}},
 		{"large log: reopening after a crash", "under 1 s", func(e env) (result, error) {
 			l, err := ordinary.make(e, streams, false)
@@ -47,7 +48,7 @@ func scaleRows() []row {
 			var r rebuilt
 			err = ask(task{Name: "rebuild", Dir: l.dir}, &r)
 			l.remove()
-			return result{fmt.Sprintf("%.1f s, %s", r.Took.Seconds(), megabytes(r.Anonymous)), "20 s, 250 MB",
+			return result{fmt.Sprintf("%.1f s, %s", r.Took.Seconds(), measure.Megabytes(r.Anonymous)), "20 s, 250 MB",
 				fmt.Sprintf("%.2f", r.Took.Seconds()/20), r.Took < 20*time.Second && r.Anonymous < limit}, err
 		}},
 		{"the same with 1 million streams and random IDs: anonymous memory while filling it", "under 250 MB", func(e env) (result, error) {
@@ -77,8 +78,8 @@ func crashAndReopen(e env, dir string) (result, error) {
 			return result{}, err
 		}
 	}
-	mid := median(took)
-	return result{micros(mid), "1 s", fmt.Sprintf("%.2f", mid), mid < 1}, nil
+	mid := measure.Median(took)
+	return result{measure.Duration(mid), "1 s", fmt.Sprintf("%.2f", mid), mid < 1}, nil
 }
 
 // crash lets a process append to dir for a while and kills it.

@@ -1,4 +1,6 @@
-package main
+// Package measure is what the benchmarks measure with: rates of many
+// goroutines, times of one call, memory and disk.
+package measure
 
 import (
 	"bufio"
@@ -14,7 +16,8 @@ import (
 	"time"
 )
 
-func median(v []float64) float64 {
+// Median returns the median of v, 0 if there is none.
+func Median(v []float64) float64 {
 	v = slices.Clone(v)
 	slices.Sort(v)
 	n := len(v)
@@ -27,36 +30,36 @@ func median(v []float64) float64 {
 	return (v[n/2-1] + v[n/2]) / 2
 }
 
-// comparison is what several rounds gave: the medians of both sides, and of
+// Comparison is what several rounds gave: the medians of both sides, and of
 // the rounds' own ratios.
-type comparison struct{ base, ours, ratio float64 }
+type Comparison struct{ Base, Ours, Ratio float64 }
 
-// compare measures base and ours in turn. What slows the machine for longer
-// than a round slows both.
-func (e env) compare(base, ours func() (float64, error)) (comparison, error) {
+// Compare measures base and ours in turn, so many times. What slows the machine
+// for longer than a round slows both.
+func Compare(rounds int, base, ours func() (float64, error)) (Comparison, error) {
 	var bs, os, ratios []float64
-	for range e.rounds {
+	for range rounds {
 		b, err := base()
 		if err != nil {
-			return comparison{}, err
+			return Comparison{}, err
 		}
 		o, err := ours()
 		if err != nil {
-			return comparison{}, err
+			return Comparison{}, err
 		}
 		bs, os, ratios = append(bs, b), append(os, o), append(ratios, o/b)
 	}
-	return comparison{median(bs), median(os), median(ratios)}, nil
+	return Comparison{Median(bs), Median(os), Median(ratios)}, nil
 }
 
-// verbose also tells what CPU time each measurement of a rate took, which other
+// Verbose also tells what CPU time each measurement of a rate took, which other
 // work on the machine disturbs less than the rate.
-var verbose bool
+var Verbose bool
 
-// rate runs work in so many goroutines until the window is over and returns
+// Rate runs work in so many goroutines until the window is over and returns
 // how many events a second came through. work returns the events it did. A
 // quarter of the window before it warms up and is not counted.
-func rate(window time.Duration, writers int, work func(writer int) (int, error)) (float64, error) {
+func Rate(window time.Duration, writers int, work func(writer int) (int, error)) (float64, error) {
 	var (
 		wg      sync.WaitGroup
 		stop    atomic.Bool
@@ -88,7 +91,7 @@ func rate(window time.Duration, writers int, work func(writer int) (int, error))
 	before, began, used := sum(), time.Now(), cpuTime()
 	time.Sleep(window)
 	done, took := sum()-before, time.Since(began)
-	if verbose && done > 0 {
+	if Verbose && done > 0 {
 		fmt.Fprintf(os.Stderr, "  %9.0f/s  %7.2f µs of CPU each\n", float64(done)/took.Seconds(), float64((cpuTime()-used).Nanoseconds())/1e3/float64(done))
 	}
 	stop.Store(true)
@@ -99,9 +102,9 @@ func rate(window time.Duration, writers int, work func(writer int) (int, error))
 	return float64(done) / took.Seconds(), nil
 }
 
-// each returns how long one call of fn takes: the best of several runs of at
+// Each returns how long one call of fn takes: the best of several runs of at
 // least window/8 each, so that what else the machine does counts little.
-func each(window time.Duration, fn func() error) (time.Duration, error) {
+func Each(window time.Duration, fn func() error) (time.Duration, error) {
 	best := time.Duration(1<<63 - 1)
 	for range 5 {
 		n, began := 0, time.Now()
@@ -116,8 +119,8 @@ func each(window time.Duration, fn func() error) (time.Duration, error) {
 	return best, nil
 }
 
-// onDisk is what the files of dir take, in allocated blocks where the system says.
-func onDisk(dir string) (int64, error) {
+// OnDisk is what the files of dir take, in allocated blocks where the system says.
+func OnDisk(dir string) (int64, error) {
 	var total int64
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -133,8 +136,8 @@ func onDisk(dir string) (int64, error) {
 	return total, err
 }
 
-// anonymous is the process's anonymous memory in bytes, 0 where the system does not say.
-func anonymous() int64 {
+// Anonymous is the process's anonymous memory in bytes, 0 where the system does not say.
+func Anonymous() int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
@@ -148,15 +151,15 @@ func anonymous() int64 {
 	return 0
 }
 
-// watchMemory notes the most anonymous memory until the function returned is called.
-func watchMemory() (most func() int64) {
+// WatchMemory notes the most anonymous memory until the function returned is called.
+func WatchMemory() (most func() int64) {
 	stop, ended := make(chan struct{}), make(chan int64)
 	go func() {
 		var most int64
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			most = max(most, anonymous())
+			most = max(most, Anonymous())
 			select {
 			case <-stop:
 				ended <- most
@@ -168,7 +171,8 @@ func watchMemory() (most func() int64) {
 	return func() int64 { close(stop); return <-ended }
 }
 
-func perSecond(v float64) string {
+// PerSecond is a rate in words.
+func PerSecond(v float64) string {
 	switch {
 	case v >= 1e6:
 		return fmt.Sprintf("%.2fM/s", v/1e6)
@@ -178,20 +182,11 @@ func perSecond(v float64) string {
 	return fmt.Sprintf("%.0f/s", v)
 }
 
-func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+// Megabytes is a size in words.
+func Megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
-// atLeast is the result of a ratio that must reach aim.
-func atLeast(ours, base string, ratio, aim float64) result {
-	return result{ours, base, fmt.Sprintf("%.2f", ratio), ratio >= aim}
-}
-
-// atMost is the result of a ratio that must not exceed aim.
-func atMost(ours, base string, ratio, aim float64) result {
-	return result{ours, base, fmt.Sprintf("%.2f×", ratio), ratio <= aim}
-}
-
-// together runs work in so many goroutines and returns the first error.
-func together(writers int, work func(writer int) error) error {
+// Together runs work in so many goroutines and returns the first error.
+func Together(writers int, work func(writer int) error) error {
 	errs := make(chan error, writers)
 	for w := range writers {
 		go func() { errs <- work(w) }()
@@ -205,9 +200,11 @@ func together(writers int, work func(writer int) error) error {
 	return first
 }
 
-func seconds(d time.Duration, err error) (float64, error) { return d.Seconds(), err }
+// Seconds turns what [Each] returns into what [Compare] takes.
+func Seconds(d time.Duration, err error) (float64, error) { return d.Seconds(), err }
 
-func micros(s float64) string {
+// Duration is a time in words; s is in seconds.
+func Duration(s float64) string {
 	if s >= 1 {
 		return fmt.Sprintf("%.2f s", s)
 	}

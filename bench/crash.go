@@ -1,5 +1,0 @@
-package main
-
-const crashVariable = "ANNALS_BENCH_CRASH"
-
-func crashChild(string) {}
