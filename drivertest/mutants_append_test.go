@@ -60,15 +60,21 @@ var appendMutants = []mutant{
 		}
 	}},
 	{"the caller's memory is kept", "append/the caller owns the batch's memory again", func(l *liar) {
+		var mu sync.Mutex
 		kept := map[driver.ID]driver.Event{}
 		l.append = func(ctx context.Context, b driver.Batch) (driver.Receipt, error) {
-			r, err := l.handle.Append(ctx, b)
+			mu.Lock()
+			defer mu.Unlock()
 			for _, ev := range b.Events {
 				kept[ev.ID] = ev
 			}
-			return r, err
+			return l.handle.Append(ctx, b)
 		}
-		l.change = func(r *driver.Record) { r.Data = kept[r.ID].Data }
+		l.change = func(r *driver.Record) {
+			mu.Lock()
+			defer mu.Unlock()
+			r.Data = kept[r.ID].Data
+		}
 	}},
 	{"an ended context is not looked at", "append/an append with an ended context appends nothing", func(l *liar) {
 		l.append = func(ctx context.Context, b driver.Batch) (driver.Receipt, error) {

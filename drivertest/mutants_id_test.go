@@ -3,6 +3,7 @@ package drivertest
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -74,8 +75,11 @@ var idMutants = []mutant{
 		}
 	}},
 	{"an ID is compared by its first half", "id/an ID that differs in one bit is another", func(l *liar) {
+		var mu sync.Mutex
 		seen := map[[8]byte]driver.Receipt{}
 		l.append = func(ctx context.Context, b driver.Batch) (driver.Receipt, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			half := [8]byte(b.Events[0].ID[:8])
 			if r, ok := seen[half]; ok {
 				r.Repeated = true
