@@ -151,6 +151,10 @@ func sameScalar(a, b any) bool {
 		if y, ok := b.(int); ok {
 			return x == y
 		}
+	case json.Number:
+		if y, ok := b.(json.Number); ok && x == y {
+			return true
+		}
 	}
 	return sameNumber(a, b)
 }

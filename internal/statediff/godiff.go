@@ -30,6 +30,7 @@ type goField struct {
 	name      string
 	index     int
 	omitEmpty bool
+	omitZero  bool
 	inline    bool // an embedded struct whose fields count as the outer one's
 }
 
@@ -50,7 +51,8 @@ func fieldsOf(t reflect.Type) []goField {
 		if tag == "" {
 			tag = f.Name
 		}
-		fields = append(fields, goField{name: tag, index: i, omitEmpty: strings.Contains(options, "omitempty"), inline: inline})
+		fields = append(fields, goField{name: tag, index: i, inline: inline,
+			omitEmpty: strings.Contains(options, "omitempty"), omitZero: strings.Contains(options, "omitzero")})
 	}
 	goFields.Store(t, fields)
 	return fields
@@ -144,17 +146,34 @@ func (d *differ) structs(t reflect.Type, a, b reflect.Value) {
 			continue
 		}
 		d.path = append(d.path, f.name)
-		switch {
-		case f.omitEmpty && x.IsZero() && y.IsZero():
-		case f.omitEmpty && x.IsZero():
+		switch xOut, yOut := f.out(x), f.out(y); {
+		case xOut && yOut:
+		case xOut:
 			d.add(Added, nil, asJSON(y))
-		case f.omitEmpty && y.IsZero():
+		case yOut:
 			d.add(Removed, asJSON(x), nil)
 		default:
 			d.values(x, y)
 		}
 		d.path = d.path[:len(d.path)-1]
 	}
+}
+
+// out reports whether encoding/json leaves a field with value v out.
+func (f *goField) out(v reflect.Value) bool {
+	if f.omitZero && v.IsZero() {
+		return true
+	}
+	if !f.omitEmpty {
+		return false
+	}
+	switch v.Kind() {
+	case reflect.Map, reflect.Slice, reflect.Array, reflect.String:
+		return v.Len() == 0
+	case reflect.Struct:
+		return false
+	}
+	return v.IsZero()
 }
 
 func (d *differ) maps(a, b reflect.Value) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strconv"
 
 	"github.com/annals-db/annals/internal/fold"
 )
@@ -27,9 +26,11 @@ func Patch(v reflect.Value, path Path, value json.RawMessage) error {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		if v.IsNil() {
-			v.Set(reflect.New(v.Type().Elem()))
+		fresh := reflect.New(v.Type().Elem()) // what else points there is another field, with a patch of its own
+		if !v.IsNil() {
+			fresh.Elem().Set(v.Elem())
 		}
+		v.Set(fresh)
 		return Patch(v.Elem(), path, value)
 	case reflect.Struct:
 		if name, ok := path[0].(string); ok && !ownForm(v.Type()) {
@@ -95,7 +96,7 @@ func mapKey(t reflect.Type, name string) (reflect.Value, error) {
 	}
 	// Through a map of that key, so that integers and text forms are read as encoding/json reads them.
 	m := reflect.New(reflect.MapOf(t, reflect.TypeFor[int]()))
-	if err := json.Unmarshal([]byte("{"+strconv.Quote(name)+":0}"), m.Interface()); err != nil {
+	if err := json.Unmarshal([]byte("{"+quote(name)+":0}"), m.Interface()); err != nil {
 		return reflect.Value{}, err
 	}
 	return m.Elem().MapKeys()[0], nil

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Path leads to a field of a state: names (string) and indexes (int) from the
@@ -32,10 +34,19 @@ func (p Path) String() string {
 			if b.Len() == 0 {
 				b.WriteByte('.')
 			}
-			b.WriteString("[" + strconv.Quote(s) + "]")
+			b.WriteString("[" + quote(s) + "]")
 		}
 	}
 	return b.String()
+}
+
+// quote writes a name as JSON does, which jq reads too.
+func quote(s string) string {
+	text, err := jsontext.AppendQuote(nil, s)
+	if err != nil { // it is not UTF-8, so it stands for itself with what is wrong replaced
+		text, _ = jsontext.AppendQuote(nil, strings.ToValidUTF8(s, "\uFFFD"))
+	}
+	return string(text)
 }
 
 func plainName(s string) bool {
@@ -48,8 +59,8 @@ func plainName(s string) bool {
 	return s != ""
 }
 
-// ParsePath parses what String writes, and names joined by dots without the
-// first dot.
+// ParsePath parses what String writes, the other ways in which jq writes a
+// name (."odd name"), and names joined by dots without the first dot.
 func ParsePath(text string) (Path, error) {
 	fail := func(at int, why string) (Path, error) {
 		return nil, fmt.Errorf("path %q, at byte %d: %s", text, at+1, why)
@@ -62,25 +73,24 @@ func ParsePath(text string) (Path, error) {
 		rest = "." + rest
 	}
 	for rest != "" {
-		at := len(text) - len(rest)
-		if strings.HasPrefix(rest, ".[") {
-			rest = rest[1:]
+		at := max(len(text)-len(rest), 0)
+		var step any
+		var used int
+		var why string
+		switch {
+		case strings.HasPrefix(rest, ".["):
+			step, used, why = parseIndex(rest[1:])
+			used++
+		case strings.HasPrefix(rest, `."`):
+			step, used, why = parseQuoted(rest[1:])
+			used++
+		case rest[0] == '.':
+			step, used, why = parseName(rest)
+		case rest[0] == '[':
+			step, used, why = parseIndex(rest)
+		default:
+			why = "a dot or [ expected"
 		}
-		if rest[0] == '.' {
-			end := strings.IndexAny(rest[1:], ".[")
-			if end < 0 {
-				end = len(rest) - 1
-			}
-			if end == 0 {
-				return fail(at, "a name is missing")
-			}
-			p, rest = append(p, rest[1:1+end]), rest[1+end:]
-			continue
-		}
-		if rest[0] != '[' {
-			return fail(at, "a dot or [ expected")
-		}
-		step, used, why := parseIndex(rest)
 		if why != "" {
 			return fail(at, why)
 		}
@@ -89,15 +99,26 @@ func ParsePath(text string) (Path, error) {
 	return p, nil
 }
 
+// parseName parses .name at the start of text.
+func parseName(text string) (step any, used int, why string) {
+	end := strings.IndexAny(text[1:], ".[")
+	if end < 0 {
+		end = len(text) - 1
+	}
+	if end == 0 {
+		return nil, 0, "a name is missing"
+	}
+	return text[1 : 1+end], 1 + end, ""
+}
+
 // parseIndex parses [12] or ["name"] at the start of text.
 func parseIndex(text string) (step any, used int, why string) {
 	if strings.HasPrefix(text, `["`) {
-		quoted, err := strconv.QuotedPrefix(text[1:])
-		if err != nil || !strings.HasPrefix(text[1+len(quoted):], "]") {
-			return nil, 0, "the name in quotes is not closed"
+		step, used, why = parseQuoted(text[1:])
+		if why == "" && !strings.HasPrefix(text[1+used:], "]") {
+			why = "[ is not closed"
 		}
-		name, _ := strconv.Unquote(quoted)
-		return name, len(quoted) + 2, ""
+		return step, used + 2, why
 	}
 	end := strings.IndexByte(text, ']')
 	if end < 0 {
@@ -108,6 +129,23 @@ func parseIndex(text string) (step any, used int, why string) {
 		return nil, 0, "an index or a name in quotes expected"
 	}
 	return n, end + 1, ""
+}
+
+// parseQuoted parses a name in quotes at the start of text.
+func parseQuoted(text string) (step any, used int, why string) {
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			name, err := jsontext.AppendUnquote(nil, text[:i+1])
+			if err != nil {
+				return nil, 0, "the name in quotes is not one that JSON knows"
+			}
+			return string(name), i + 1, ""
+		}
+	}
+	return nil, 0, "the name in quotes is not closed"
 }
 
 // Within reports whether p leads to outer or to something in it.
