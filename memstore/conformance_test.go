@@ -26,3 +26,5 @@ func (harness) Second(t testing.TB, log driver.Log) driver.Log {
 	t.Skip("a log in memory has one handle; any number of goroutines share it")
 	return nil
 }
+
+func BenchmarkConformance(b *testing.B) { drivertest.Bench(b, harness{}) }
