@@ -52,7 +52,7 @@ fuzz:
 	done
 
 sim:
-	go test ./filestore/simtest -timeout 0 -v -run 'TestSimulation' -seeds $(SEEDS)
+	go test ./filestore/simtest -timeout 0 -v -run '^TestSim$$' -seeds $(SEEDS)
 
 bench:
 	go run ./bench
