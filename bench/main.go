@@ -63,7 +63,7 @@ func main() {
 func run() error {
 	var (
 		rows    = flag.String("rows", "", "only rows whose name matches this regular expression")
-		quick   = flag.Bool("quick", false, "shorter measurements, one round, and 300,000 events unless -events says otherwise")
+		quick   = flag.Bool("quick", false, "shorter measurements, three rounds, and 300,000 events unless -events says otherwise")
 		events  = flag.Int("events", 0, "events of the large log (default 10,000,000)")
 		dir     = flag.String("dir", "", "where to measure (default: a new directory under the system's temporary one)")
 		profile = flag.String("cpuprofile", "", "write a CPU profile of the run to this file")
