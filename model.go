@@ -27,7 +27,6 @@ type Model[S any] struct {
 	err    error
 	routes map[string]route[S]
 	names  []string // every name in the log of an event the model handles
-	fields error    // why a snapshot cannot hold S
 }
 
 type modelOptions struct {

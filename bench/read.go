@@ -140,8 +140,11 @@ var sum uint32
 // record has a checksum of its own. It returns how many bytes it read.
 func checksum(dir string) (int64, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "log", "*.seg"))
-	if err != nil || len(files) == 0 {
-		return 0, fmt.Errorf("no segment files in %s: %v", dir, err)
+	if err != nil {
+		return 0, err
+	}
+	if len(files) == 0 {
+		return 0, fmt.Errorf("no segment files in %s", dir)
 	}
 	table := crc32.MakeTable(crc32.Castagnoli)
 	buf := make([]byte, 1<<20)

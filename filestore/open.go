@@ -47,8 +47,7 @@ func Open(dir string, opts *Options) (*Store, error) {
 		open = s.openReader
 	}
 	if err := open(); err != nil {
-		s.release()
-		return nil, fmt.Errorf("open %s: %w", dir, err)
+		return nil, fmt.Errorf("open %s: %w", dir, errors.Join(err, s.release()))
 	}
 	return s, nil
 }

@@ -20,8 +20,7 @@ type sealer struct {
 	s     *Store
 	mu    sync.Mutex
 	todo  []*segment
-	busy  bool
-	moved *sync.Cond // todo, busy or closed has changed
+	moved *sync.Cond // todo or close has changed
 	close bool
 	done  chan struct{} // closed when the goroutine has ended
 }

@@ -49,7 +49,7 @@ func (d *dictionary) passList(r *bitReader) {
 func (d *dictionary) readList(r *bitReader) (list, error) {
 	l := list{d: d, count: r.gamma()}
 	l.k = riceWidth(uint32(d.s.n), l.count)
-	ok := true
+	var ok bool
 	if l.count <= shortList {
 		l.short, ok = d.gaps(r, make([]uint32, 0, l.count), 0, l.count, l.k)
 	} else {
