@@ -39,8 +39,15 @@ func (c *Cache) add(e *cached) {
 	if slot.Load() != nil {
 		return
 	}
-	room := max(int((c.bytes-c.filters.Load())/pageSize), 1)
-	for len(c.ring) >= room {
+	c.shrink(1)
+	slot.Store(e)
+	c.ring = append(c.ring, e)
+}
+
+// shrink evicts what leaves no room for that many pages more.
+func (c *Cache) shrink(pages int) {
+	room := max(int((c.bytes-c.filters.Load())/pageSize)-pages, 0)
+	for len(c.ring) > room {
 		c.hand %= len(c.ring)
 		if old := c.ring[c.hand]; old.used.Swap(false) {
 			c.hand++
@@ -48,8 +55,6 @@ func (c *Cache) add(e *cached) {
 		}
 		c.evict(c.hand)
 	}
-	slot.Store(e)
-	c.ring = append(c.ring, e)
 }
 
 func (c *Cache) evict(i int) {
@@ -66,6 +71,9 @@ func (c *Cache) reserve(bytes int64) bool {
 		c.filters.Add(-bytes)
 		return false
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shrink(0)
 	return true
 }
 

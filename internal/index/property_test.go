@@ -223,3 +223,43 @@ func (n naive) compareTimes(t *testing.T, rng *rand.Rand, mem *Mem, sealed *Seal
 		}
 	}
 }
+
+func TestAListIsSoughtFromEveryOrdinalOn(t *testing.T) {
+	rng := newRand(t)
+	for _, every := range []int{1, 3, 200} {
+		var sought []int64
+		entries := segment(rng, 1, shape{n: 2000, streams: 5, tags: 5, types: 1})
+		for i := range entries {
+			entries[i].Type = "Other"
+			if rng.IntN(every) == 0 {
+				entries[i].Type = "Sought"
+				sought = append(sought, int64(i))
+			}
+		}
+		s := sealedOf(t, memOf(rng, 1, entries), nil, nil)
+		for x := range int64(len(entries)) {
+			for _, step := range []int64{1, -1} {
+				lists, err := s.dicts[typeNames].find("Sought")
+				if err != nil || len(lists) != 1 {
+					t.Fatal(len(lists), err)
+				}
+				c := newListCursor(lists[0], step < 0)
+				for at := x; at >= 0 && at < int64(len(entries)); at += step * (1 + rng.Int64N(600)) {
+					soughtFrom(t, c, sought, at)
+				}
+			}
+		}
+	}
+}
+
+func soughtFrom(t *testing.T, c *listCursor, sought []int64, x int64) {
+	t.Helper()
+	i, found := slices.BinarySearch(sought, x)
+	if c.backward && !found {
+		i--
+	}
+	got, ok, err := c.seek(x)
+	if err != nil || ok != (i >= 0 && i < len(sought)) || ok && got != sought[i] {
+		t.Fatalf("from %d, backward %v: got %d, %v, %v", x, c.backward, got, ok, err)
+	}
+}
