@@ -20,9 +20,8 @@ type Bisection struct {
 // first and [History.Flips] all. If p does not differ between the two points
 // the error says so and wraps annals.ErrNotFound.
 //
-// The first time it folds everything once and keeps states on the way, in
-// memory and, for a fold in jq on a log that has a state, beside the log;
-// after that it folds but a small part.
+// The first time it folds everything once and remembers states on the way, as
+// [History.Prepare] does; after that it folds but a small part.
 func (h *History) Bisect(ctx context.Context, p Predicate, from, to Point) (Bisection, error) {
 	low, err := h.resolve(ctx, from)
 	if err != nil {
@@ -83,26 +82,12 @@ func (h *History) probe(ctx context.Context, s *stations, p Predicate, v uint64,
 		return false, annals.Record{}, nil
 	}
 	b.Tested++
-	at := s.before(v)
-	state, err := s.state(h.fold, at)
-	if err != nil {
-		return false, annals.Record{}, err
-	}
-	r, err := h.fold.start(ctx, state, &p)
-	if err != nil {
-		return false, annals.Record{}, err
-	}
-	defer r.close()
+	var holds bool
 	var last annals.Record
-	for rec, err := range h.records(ctx, at.Position, v) {
-		if err == nil {
-			err = r.apply(&rec)
-		}
-		if err != nil {
-			return false, annals.Record{}, err
-		}
+	err := h.eachFrom(ctx, s.before(v), v, &p, func(r run, rec annals.Record) bool {
 		b.Folded++
-		last = rec
-	}
-	return r.holds(), last, r.finish()
+		holds, last = r.holds(), rec
+		return true
+	})
+	return holds, last, err
 }

@@ -146,10 +146,20 @@ type modelRun[S any] struct {
 	test func(*S) bool
 }
 
-func (r *modelRun[S]) apply(rec *annals.Record) error { return r.model.Apply(r.db, r.s, *rec) }
-func (r *modelRun[S]) holds() bool                    { return r.test(r.s) }
-func (r *modelRun[S]) finish() error                  { return nil }
-func (r *modelRun[S]) close()                         {}
+func (r *modelRun[S]) holds() bool   { return r.test(r.s) }
+func (r *modelRun[S]) finish() error { return nil }
+func (r *modelRun[S]) close()        {}
+
+// apply tells of a handler or upcaster that panics as of one that fails: it is
+// often the event that somebody is looking for.
+func (r *modelRun[S]) apply(rec *annals.Record) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("version %d of %q (position %d, %s): the model panics: %v", rec.Version, rec.Stream, rec.Position, rec.Type, p)
+		}
+	}()
+	return r.model.Apply(r.db, r.s, *rec)
+}
 
 func (r *modelRun[S]) state() any {
 	if c := r.model.Clone(r.s); c != nil {

@@ -11,16 +11,20 @@ import (
 )
 
 // History is the history of one stream, seen through a fold.
+//
+// It may be used by any number of goroutines, and remembers states on the way
+// ([History.Prepare]), so it pays to use one for several questions.
 type History struct {
 	log    driver.Log
 	stream string
 	fold   Fold
 	upTo   annals.Position // 0: the head
+	kept   *kept
 }
 
 // Of returns the history of a stream of a log, with the states that f gives.
 func Of(log driver.Log, stream string, f Fold) *History {
-	return &History{log: log, stream: stream, fold: f}
+	return &History{log: log, stream: stream, fold: f, kept: &kept{}}
 }
 
 // Until returns the history as it was at a position of the log.
@@ -130,12 +134,21 @@ func (h *History) records(ctx context.Context, after annals.Position, upTo uint6
 // each folds the events up to version upTo and calls f after each; f returns
 // false to stop. The run is closed at the end.
 func (h *History) each(ctx context.Context, upTo uint64, p *Predicate, f func(run, annals.Record) bool) error {
-	r, err := h.fold.start(ctx, nil, p)
+	return h.eachFrom(ctx, station{}, upTo, p, f)
+}
+
+// eachFrom is each for the events behind a station.
+func (h *History) eachFrom(ctx context.Context, at station, upTo uint64, p *Predicate, f func(run, annals.Record) bool) error {
+	from, err := at.start(h.fold)
+	if err != nil {
+		return err
+	}
+	r, err := h.fold.start(ctx, from, p)
 	if err != nil {
 		return err
 	}
 	defer r.close()
-	for rec, err := range h.records(ctx, 0, upTo) {
+	for rec, err := range h.records(ctx, at.Position, upTo) {
 		if err != nil {
 			return err
 		}
@@ -159,9 +172,15 @@ func (h *History) State(ctx context.Context, at Point) (value any, version uint6
 	return value, version, err
 }
 
+// stateAt folds from the nearest state that is remembered.
 func (h *History) stateAt(ctx context.Context, version uint64) (value any, err error) {
-	if version == 0 {
-		r, err := h.fold.start(ctx, nil, nil)
+	at := h.nearest(ctx, version)
+	if version == at.Version {
+		from, err := at.start(h.fold)
+		if err != nil {
+			return nil, err
+		}
+		r, err := h.fold.start(ctx, from, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -169,16 +188,13 @@ func (h *History) stateAt(ctx context.Context, version uint64) (value any, err e
 		return r.value()
 	}
 	var inner error
-	err = h.each(ctx, version, nil, func(r run, rec annals.Record) bool {
+	err = h.eachFrom(ctx, at, version, nil, func(r run, rec annals.Record) bool {
 		if rec.Version == version {
 			value, inner = r.value()
 		}
 		return true
 	})
-	if err == nil {
-		err = inner
-	}
-	return value, err
+	return value, firstError(err, inner)
 }
 
 // Entry is an event of a history with what it changed.

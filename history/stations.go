@@ -2,37 +2,43 @@ package history
 
 import (
 	"context"
-	"encoding/json"
+	"math"
 	"slices"
+	"sync"
 
 	"github.com/annals-db/annals"
-	"github.com/annals-db/annals/driver"
-	"github.com/annals-db/annals/internal/fold"
 )
 
-// stations are states kept along a stream, so that the state at any version is
-// near one of them.
+// stations are states remembered along a stream, so that the state at any
+// version is near one of them. They are never changed once made.
 type stations struct {
 	Log  annals.ID `json:"log"`
 	List []station `json:"stations"` // by version, rising
 }
 
-// station is the state after one event. It is used only where the log still
-// has that event there.
+// station is the state after one event. The zero station is before the first.
 type station struct {
 	Version  uint64          `json:"version"`
 	Position annals.Position `json:"position"`
 	Event    annals.ID       `json:"event"`
-	State    json.RawMessage `json:"state,omitempty"`
+	State    rawState        `json:"state,omitempty"`
 	live     any             // the state itself, nil if only State is there
 }
 
+// start returns what a run starts from.
+func (at station) start(f Fold) (any, error) {
+	if at.live != nil || at.Version == 0 {
+		return at.live, nil
+	}
+	return f.restore(at.State)
+}
+
 const (
-	stationCount = 512     // of a stream, at the most
-	stationBytes = 8 << 20 // of the states that are kept beside a log, together
+	stationCount = 256  // of a stream; they are thinned out at twice as many
+	stationFloor = 4096 // versions that are folded rather than looked for beside the log
 )
 
-// before returns the last station before version v, a zero one if there is none.
+// before returns the last station before version v.
 func (s *stations) before(v uint64) station {
 	i, _ := slices.BinarySearchFunc(s.List, v, func(a station, v uint64) int {
 		if a.Version < v {
@@ -46,29 +52,61 @@ func (s *stations) before(v uint64) station {
 	return s.List[i-1]
 }
 
-// state returns what a run starts from.
-func (s *stations) state(f Fold, at station) (any, error) {
-	if at.live != nil || at.Version == 0 {
-		return at.live, nil
-	}
-	return f.restore(at.State)
+// end returns the last station.
+func (s *stations) end() station { return s.before(math.MaxUint64) }
+
+// kept is what a history remembers, shared by all of its pasts.
+type kept struct {
+	mu     sync.Mutex
+	looked bool // beside the log
+	s      *stations
 }
 
-// stations returns stations of the versions up to last, which it makes by one
-// fold if there are none yet, and counts the events folded.
+// remembered returns the stations that there are, in memory or, where asked
+// for, beside the log.
+func (h *History) remembered(ctx context.Context, beside bool) *stations {
+	h.kept.mu.Lock()
+	defer h.kept.mu.Unlock()
+	if h.kept.s == nil && beside && !h.kept.looked {
+		h.kept.s, h.kept.looked = h.loadStations(ctx), true
+	}
+	if h.kept.s == nil {
+		return &stations{}
+	}
+	return h.kept.s
+}
+
+// nearest returns a station at or before version v.
+func (h *History) nearest(ctx context.Context, v uint64) station {
+	return h.remembered(ctx, v > stationFloor).before(v + 1)
+}
+
+// Prepare folds what is not folded yet and remembers states on the way: in
+// memory and, for a fold in jq on a log that has a state, beside the log. State,
+// Diff, WhatIf and Bisect are then fast at any version. [History.Bisect]
+// prepares by itself.
+func (h *History) Prepare(ctx context.Context) error {
+	last, err := h.last(ctx)
+	if err == nil {
+		_, err = h.stations(ctx, last, new(uint64))
+	}
+	return err
+}
+
+// stations returns stations of the versions up to last, for which it folds
+// what is behind those that there are, and counts the events folded.
 func (h *History) stations(ctx context.Context, last uint64, folded *uint64) (*stations, error) {
+	old := h.remembered(ctx, true)
+	step, from := last/stationCount+1, old.end()
+	if last < from.Version+2*step {
+		return old, nil
+	}
 	info, err := h.log.Info(ctx)
 	if err != nil {
 		return nil, err
 	}
-	step := last/stationCount + 1
-	if s := h.keptStations(ctx, info.LogID); s != nil {
-		if end := s.List[len(s.List)-1].Version; last < end+8*step || last-end < last/16 {
-			return s, nil
-		}
-	}
-	s := &stations{Log: info.LogID}
-	err = h.each(ctx, last, nil, func(r run, rec annals.Record) bool {
+	s := &stations{Log: info.LogID, List: slices.Clone(old.List)}
+	err = h.eachFrom(ctx, from, last, nil, func(r run, rec annals.Record) bool {
 		*folded++
 		if rec.Version%step == 0 {
 			if live := r.state(); live != nil {
@@ -77,66 +115,27 @@ func (h *History) stations(ctx context.Context, last uint64, folded *uint64) (*s
 		}
 		return true
 	})
-	if err == nil {
-		h.keepStations(ctx, s)
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	for len(s.List) > 2*stationCount {
+		s.List = everyOther(s.List)
+	}
+	h.kept.mu.Lock()
+	if h.kept.s == nil || h.kept.s.end().Version < s.end().Version {
+		h.kept.s = s
+	}
+	h.kept.mu.Unlock()
+	h.saveStations(ctx, s)
+	return s, nil
 }
 
-func (h *History) stationKey() string { return "history/" + h.fold.key() + "/" + h.stream }
-
-func (h *History) stationState() driver.State {
-	if st, ok := h.log.(driver.Stater); ok && h.fold.key() != "" {
-		return st.State()
+// everyOther returns the second, fourth, … of list, and its last one.
+func everyOther(list []station) []station {
+	out := make([]station, 0, len(list)/2+1)
+	for i := len(list) - 1; i >= 0; i -= 2 {
+		out = append(out, list[i])
 	}
-	return nil
-}
-
-// keptStations returns the stations beside the log, nil if there are none that
-// hold. What cannot be read is as good as none.
-func (h *History) keptStations(ctx context.Context, log annals.ID) *stations {
-	kv := h.stationState()
-	if kv == nil {
-		return nil
-	}
-	value, _, err := kv.Load(ctx, h.stationKey())
-	var s stations
-	if err != nil || json.Unmarshal(value, &s) != nil || s.Log != log || len(s.List) == 0 {
-		return nil
-	}
-	end := s.List[len(s.List)-1]
-	for r, err := range h.log.Read(ctx, h.query(), driver.ReadOptions{After: end.Position - 1, Limit: 1}) {
-		if err == nil && r.ID == end.Event && r.Version == end.Version {
-			return &s
-		}
-	}
-	return nil
-}
-
-// keepStations keeps s beside the log, thinned out to a bounded size. It is a
-// cache: what fails is let be.
-func (h *History) keepStations(ctx context.Context, s *stations) {
-	kv := h.stationState()
-	if kv == nil || len(s.List) == 0 {
-		return
-	}
-	every, size := 1, 0
-	for i := range s.List {
-		text, err := fold.Marshal(s.List[i].live)
-		if err != nil {
-			return
-		}
-		s.List[i].State = text
-		size += len(text)
-	}
-	for size/every > stationBytes {
-		every++
-	}
-	out := stations{Log: s.Log}
-	for i := every - 1; i < len(s.List); i += every {
-		out.List = append(out.List, s.List[i])
-	}
-	if value, err := json.Marshal(out); err == nil && len(out.List) > 0 {
-		_, _ = kv.Save(ctx, h.stationKey(), value, driver.AnyRevision)
-	}
+	slices.Reverse(out)
+	return out
 }

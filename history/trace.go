@@ -43,15 +43,15 @@ func TraceOf(ctx context.Context, log driver.Log, p annals.Position) (root *Trac
 	if correlation == "" {
 		correlation = rec.ID.String()
 	}
+	among := map[annals.Position]bool{}
+	for _, at := range l.correlated[correlation] {
+		among[at] = true
+	}
 	for _, at := range l.correlated[correlation] {
 		if t.placed[at] {
 			continue
 		}
-		cause := l.cause[at]
-		if up, known := l.record(cause); known && !t.placed[up] {
-			continue // comes with its cause
-		}
-		r, err := recordAt(ctx, log, at)
+		r, err := recordAt(ctx, log, t.topAmong(at, among))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -62,6 +62,20 @@ func TraceOf(ctx context.Context, log driver.Log, p annals.Position) (root *Trac
 		others = append(others, other)
 	}
 	return root, others, nil
+}
+
+// topAmong goes from cause to cause up as long as the events are among those
+// given and not placed yet.
+func (t *tracer) topAmong(at annals.Position, among map[annals.Position]bool) annals.Position {
+	seen := map[annals.Position]bool{}
+	for {
+		seen[at] = true
+		up, known := t.links.record(t.links.cause[at])
+		if !known || !among[up] || t.placed[up] || seen[up] {
+			return at
+		}
+		at = up
+	}
 }
 
 // links are the causes and effects in a log, read in one scan.
