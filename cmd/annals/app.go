@@ -47,7 +47,7 @@ The log is in the store that --store names, else the variable ANNALS_STORE, else
 func (a *app) execute(ctx context.Context, args []string) error {
 	root := &cobra.Command{
 		Use: "annals", Short: "An event store with version control for state", Long: about,
-		SilenceErrors: true, SilenceUsage: true, Args: noArgs,
+		SuggestionsMinimumDistance: 2, SilenceErrors: true, SilenceUsage: true, Args: noArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd) },
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -211,6 +212,7 @@ func receiptItem(r *driver.Receipt, i int, e *driver.Event) item {
 // readAll reads the events of all lines.
 func readAll(ctx context.Context, in io.Reader) (b driver.Batch, err error) {
 	parser := wire.NewParser()
+	inStream := map[string]uint64{}
 	for line, err := range wire.Lines(in) {
 		if err == nil {
 			err = context.Cause(ctx)
@@ -227,8 +229,20 @@ func readAll(ctx context.Context, in io.Reader) (b driver.Batch, err error) {
 				return b, err
 			}
 		}
+		above := inStream[e.Stream]
+		inStream[e.Stream]++
 		b.Events = append(b.Events, e.Event)
-		b.Conditions = append(b.Conditions, e.Conditions()...)
+		if e.ExpectVersion == nil {
+			continue
+		}
+		// The lines above count for the version, but the log does not have
+		// them yet when it looks at the conditions.
+		if *e.ExpectVersion < above {
+			return b, fmt.Errorf("line %d: it expects version %d of %q, and %d of the lines above it is of that stream", line.Number, *e.ExpectVersion, e.Stream, above)
+		}
+		if c := driver.StreamAt(e.Stream, *e.ExpectVersion-above); !slices.ContainsFunc(b.Conditions, func(o driver.Condition) bool { return o.Stream == c.Stream && o.Version == c.Version }) {
+			b.Conditions = append(b.Conditions, c)
+		}
 	}
 	return b, nil
 }

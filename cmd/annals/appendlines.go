@@ -47,7 +47,7 @@ func (a *app) appendLines(cmd *cobra.Command, f *appendFlags) error {
 		err = l.refused
 	}
 	if errors.Is(err, errInterrupted) {
-		err = fmt.Errorf("%w after %d events; each that is durable has its receipt", err, l.taken)
+		err = fmt.Errorf("%w after %s; each that is durable has its receipt", err, count(l.taken, "event"))
 	}
 	return err
 }

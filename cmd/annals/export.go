@@ -71,12 +71,12 @@ func (a *app) export(cmd *cobra.Command, s *selection, to string) error {
 	}
 	if err := done(err); err != nil {
 		if errors.Is(err, errInterrupted) {
-			err = fmt.Errorf("%w after %d records", err, n)
+			err = fmt.Errorf("%w after %s", err, count(n, "record"))
 		}
 		return err
 	}
 	if to != "" {
-		a.note("%d records are in %s", n, to)
+		a.note("%s in %s", count(n, "record"), to)
 	}
 	return nil
 }

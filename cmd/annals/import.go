@@ -145,7 +145,7 @@ func (a *app) importCSV(cmd *cobra.Command, f *csvFlags, name string) error {
 		return err
 	}
 	if rejects.count > 0 && !f.allowRejects {
-		return fmt.Errorf("%d rows were rejected (--allow-rejects takes that for done)", rejects.count)
+		return fmt.Errorf("%s rejected (--allow-rejects takes that for done)", count(rejects.count, "row"))
 	}
 	return nil
 }
@@ -237,7 +237,11 @@ func (a *app) importJSONL(cmd *cobra.Command, name string, o *jsonl.Options) err
 	bar.finish()
 	sum := summary{s.Lines, s.Added, s.Known, 0, uint64(s.First), uint64(s.Last), s.Disk, a.now().Sub(begin)}
 	if s.Dropped > 0 {
-		a.note("%d conditions were left out, because the events are not at the positions they had", s.Dropped)
+		were := "were"
+		if s.Dropped == 1 {
+			were = "was"
+		}
+		a.note("%s %s left out, because the events are not at the positions they had", count(s.Dropped, "condition"), were)
 	}
 	if err != nil {
 		return a.brokenOff(fmt.Sprintf("%s up to line %d", name, s.LastLine), sum, err)
@@ -275,7 +279,7 @@ func (a *app) summary(unit string, s summary) error {
 
 // brokenOff says what an import that has not come to its end has done.
 func (a *app) brokenOff(where string, s summary, err error) error {
-	text := fmt.Sprintf("%d events added, %d known before, %s; run again, it goes on from there", s.added, s.known, where)
+	text := fmt.Sprintf("%s added, %d known before, %s; run again, it goes on from there", count(s.added, "event"), s.known, where)
 	if errors.Is(err, errInterrupted) {
 		return fmt.Errorf("%w: %s", err, text)
 	}

@@ -14,6 +14,14 @@ import (
 	"github.com/annals-db/annals/memstore"
 )
 
+// count returns n things in words.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 var defaultLimits = driver.DefaultLimits
 
 // openImport opens the store to write, or for a dry run to read, where one

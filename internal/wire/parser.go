@@ -97,7 +97,7 @@ func reason(err error) string {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ends in the middle"
 	case errors.Is(err, jsontext.ErrDuplicateName):
-		return strings.Replace(err.Error(), "duplicate object member name", "a field is given twice:", 1)
+		return "the field is given twice"
 	case strings.Contains(err.Error(), "invalid character 'N'"):
 		return err.Error() + " (NaN is not JSON)"
 	}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/annals-db/annals/filestore"
+	"github.com/annals-db/annals/internal/retail"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"annals": main})
+}
+
+// TestScripts runs the shell sessions in testdata/script.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "interrupt": interrupt, "hold": hold, "flip": flip, "retail": makeRetail, "bytes": makeBytes, "long": makeLong,
+		},
+	})
+}
+
+// exits CODE COMMAND... runs a command that must exit with CODE.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var x *exec.ExitError
+		if !errors.As(err, &x) {
+			ts.Fatalf("%v", err)
+		}
+		code = x.ExitCode()
+	}
+	if code != want {
+		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+// interrupt COMMAND... runs a command until it has printed a line, interrupts
+// it, and puts its exit code and streams into the files code, stdout and
+// stderr. Its standard input stays open and empty but for the file stdin.
+func interrupt(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := exec.Command(lookPath(ts, args[0]), args[1:]...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Env = []string{"HOME=" + ts.Getenv("HOME"), "PATH=" + ts.Getenv("PATH"), "ANNALS_STORE=" + ts.Getenv("ANNALS_STORE")}
+	in, err := cmd.StdinPipe()
+	ts.Check(err)
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	var errOut bytes.Buffer
+	cmd.Stderr = &errOut
+	ts.Check(cmd.Start())
+	if text, err := os.ReadFile(ts.MkAbs("stdin")); err == nil {
+		_, err := in.Write(text)
+		ts.Check(err)
+	}
+	var seen bytes.Buffer
+	one := make([]byte, 1)
+	for !strings.Contains(seen.String(), "\n") {
+		_, err := io.ReadFull(out, one)
+		ts.Check(err)
+		seen.Write(one)
+	}
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	_, err = io.Copy(&seen, out)
+	ts.Check(err)
+	var x *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &x) {
+		ts.Fatalf("%v", err)
+	}
+	for name, text := range map[string]string{"code": fmt.Sprintln(cmd.ProcessState.ExitCode()), "stdout": seen.String(), "stderr": errOut.String()} {
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+	}
+}
+
+func lookPath(ts *testscript.TestScript, name string) string {
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	ts.Fatalf("there is no %s", name)
+	return ""
+}
+
+// hold DIRECTORY opens a store for writing until the script ends.
+func hold(ts *testscript.TestScript, _ bool, args []string) {
+	s, err := filestore.Open(ts.MkAbs(args[0]), nil)
+	ts.Check(err)
+	ts.Setenv("HOLDER", strconv.Itoa(os.Getpid()))
+	ts.Defer(func() { ts.Check(s.Close()) })
+}
+
+// flip FILE PART PART flips a bit of the file somewhere between the two
+// places, given in per cent, by a seed that it prints.
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	name := ts.MkAbs(args[0])
+	data, err := os.ReadFile(name)
+	ts.Check(err)
+	seed := uint64(time.Now().UnixNano())
+	text := bytes.TrimRight(data, "\x00") // the room zeroed ahead is not in use
+	low, _ := strconv.Atoi(args[1])
+	high, _ := strconv.Atoi(args[2])
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	at := len(text)*low/100 + rnd.IntN(len(text)*(high-low)/100)
+	data[at] ^= 1 << rnd.IntN(8)
+	ts.Logf("seed %d: a bit of byte %d of %d of %s", seed, at, len(text), args[0])
+	ts.Check(os.WriteFile(name, data, 0o600))
+}
+
+// retail FILE ROWS writes a made-up history and sets its totals: SOLD and
+// SOLDMID of stock code 22197, SUM and SUMMID of all.
+func makeRetail(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var b bytes.Buffer
+	t, err := retail.Write(&b, n, 5)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o600))
+	for name, v := range map[string]int{"SOLD": t.Sold["22197"], "SOLDMID": t.SoldMid["22197"], "SUM": t.Sum, "SUMMID": t.SumMid} {
+		ts.Setenv(name, strconv.Itoa(v))
+	}
+}
+
+// bytes FILE HEX... writes bytes that a script cannot hold; a number before x
+// repeats: 3xff.
+func makeBytes(ts *testscript.TestScript, _ bool, args []string) {
+	var out []byte
+	for _, a := range args[1:] {
+		times, hex := 1, a
+		if n, h, ok := strings.Cut(a, "x"); ok {
+			times, _ = strconv.Atoi(n)
+			hex = h
+		}
+		v, err := strconv.ParseUint(hex, 16, 8)
+		ts.Check(err)
+		out = append(out, bytes.Repeat([]byte{byte(v)}, times)...)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), out, 0o600))
+}
+
+// long N FILE BEFORE CHARACTER AFTER writes N characters between two texts.
+func makeLong(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(args[2]+strings.Repeat(args[3], n)+args[4]+"\n"), 0o600))
+}
