@@ -64,7 +64,7 @@ func (a *app) verify(cmd *cobra.Command) error {
 		if err := p.finish(); err != nil {
 			return err
 		}
-		return fmt.Errorf("%w: %d faults, the first: %w", errFaults, faults, firstFault)
+		return fmt.Errorf("%w: %s, the first: %w", errFaults, count(faults, "fault"), firstFault)
 	}
 	return a.verified(cmd, log, begin)
 }
