@@ -84,6 +84,22 @@ func TestJSON(t *testing.T) {
 			}
 		}
 	})
+	t.Run("omitempty leaves out what is zero, and no pointer that is not nil", func(t *testing.T) {
+		type event struct {
+			N int     `json:",omitempty"`
+			S *string `json:",omitempty"`
+			Z *int    `json:",omitempty"`
+		}
+		v := event{S: ptr(""), Z: ptr(0)}
+		data, err := JSON.Marshal(v)
+		if err != nil || string(data) != `{"S":"","Z":0}` {
+			t.Errorf("encoded %s, %v", data, err)
+		}
+		var back event
+		if err := JSON.Unmarshal(data, &back); err != nil || !reflect.DeepEqual(v, back) {
+			t.Errorf("came back as %+v, %v", back, err)
+		}
+	})
 	t.Run("maps are written in order", func(t *testing.T) {
 		m := map[string]int{}
 		for i := range 100 {

@@ -77,6 +77,33 @@ func TestAnEventComesBackAsItWas(t *testing.T) {
 	}
 }
 
+// level has a text form and nothing else.
+type level struct{ n int }
+
+func (l level) MarshalText() ([]byte, error)  { return []byte{'0' + byte(l.n)}, nil }
+func (l *level) UnmarshalText(b []byte) error { l.n = int(b[0] - '0'); return nil }
+
+func TestTextFormsAndPointersToZeroComeBack(t *testing.T) {
+	type event struct {
+		L level
+		S *string `json:",omitempty"`
+		N *int    `cbor:",omitempty"`
+	}
+	empty, zero := "", 0
+	v := event{level{7}, &empty, &zero}
+	if _, err := codec.NewChecker(reflect.TypeFor[event](), Codec); err != nil {
+		t.Fatal(err)
+	}
+	data, err := Codec.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back event
+	if err := Codec.Unmarshal(data, &back); err != nil || !reflect.DeepEqual(v, back) {
+		t.Errorf("%x came back as %+v, %v", data, back, err)
+	}
+}
+
 func TestGolden(t *testing.T) {
 	// {"sku": "a", "Count": 3, "Price": 1.5}: keys in bytewise order, the shortest float.
 	const want = "a3" + "63736b75" + "6161" + "65436f756e74" + "03" + "655072696365" + "f93e00"

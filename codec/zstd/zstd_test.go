@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -91,6 +92,30 @@ func TestABombIsRefused(t *testing.T) {
 	}
 	if _, err := small.Wrap(make([]byte, 1<<17), codec.Envelope{}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("a payload that could not be read back: %v", err)
+	}
+}
+
+func TestABombTakesNoMemory(t *testing.T) {
+	small := newLayer(t, &Options{MaxBytes: 1 << 16})
+	whole, err := newLayer(t, &Options{MaxBytes: 1 << 26}).Wrap(make([]byte, 1<<26), codec.Envelope{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	b.WriteByte(frame)
+	w, _ := zstd.NewWriter(&b)
+	for range 1 << 10 {
+		w.Write(make([]byte, 1<<16))
+	}
+	w.Close()
+	for name, bomb := range map[string][]byte{"says its size": whole, "does not say its size": b.Bytes()} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := small.Unwrap(bomb, codec.Envelope{})
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, ErrTooLarge) || took > 16<<20 {
+			t.Errorf("a frame that %s: %v, after %d bytes of memory", name, err, took)
+		}
 	}
 }
 
