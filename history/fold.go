@@ -90,7 +90,29 @@ func (f jqFold) start(ctx context.Context, from any, p *Predicate) (run, error) 
 	if from == nil {
 		from = map[string]any{}
 	}
+	from = copied(from)
 	return &jqRun{Run: used.StartFrom(ctx, from), last: from}, nil
+}
+
+// copied returns a state that shares nothing with v: an interpreter's del
+// writes into what it was given, if only the values that are there, and another
+// goroutine may be reading it.
+func copied(v any) any {
+	switch x := v.(type) {
+	case map[string]any:
+		m := make(map[string]any, len(x))
+		for name, e := range x {
+			m[name] = copied(e)
+		}
+		return m
+	case []any:
+		list := make([]any, len(x))
+		for i, e := range x {
+			list[i] = copied(e)
+		}
+		return list
+	}
+	return v
 }
 
 type jqRun struct {

@@ -556,7 +556,7 @@ func TestStationsNeverChangeAnAnswer(t *testing.T) {
 	if b := find(log); b.Record.Version != want {
 		t.Fatalf("cut: got %d", b.Record.Version)
 	}
-	other := fill(2) // of another log
+	other := fill(3) // of another log
 	wantOther := find(other).Record.Version
 	save(other, value)
 	if b := find(other); b.Record.Version != wantOther {
