@@ -47,13 +47,15 @@ func (l *Layer) Unwrap(data []byte, _ codec.Envelope) ([]byte, error) {
 }
 
 func (l *Layer) decompress(data []byte) ([]byte, error) {
+	var h zstd.Header
+	if err := h.Decode(data); err != nil { // nothing at all would pass for an empty payload
+		return nil, fmt.Errorf("no frame: %w", err)
+	}
 	out, err := l.dec.DecodeAll(data, nil)
 	switch {
 	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return nil, fmt.Errorf("%w of %d bytes: %w", ErrTooLarge, l.max, err)
 	case errors.Is(err, zstd.ErrUnknownDictionary):
-		var h zstd.Header
-		_ = h.Decode(data) // has been decoded before the dictionary was looked for
 		return nil, fmt.Errorf("dictionary %d is not set up: %w", h.DictionaryID, err)
 	case err != nil:
 		return nil, err
