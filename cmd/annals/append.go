@@ -87,8 +87,8 @@ func (a *app) appendOne(cmd *cobra.Command, f *appendFlags, args []string) (err 
 		return usagef("--atomic and --keep-going are for lines of standard input")
 	}
 	e := driver.Event{Stream: args[0], Type: args[1], Tags: f.tags}
-	if e.Data, err = a.payload(args[2:]); err != nil {
-		return usage(err)
+	if e.Data, err = a.payload(cmd.Context(), args[2:]); err != nil {
+		return err
 	}
 	if e.Metadata, err = pairs(f.metadata); err != nil {
 		return err
@@ -130,18 +130,22 @@ func plain(err error) error {
 	return errors.New(strings.Replace(err.Error(), "event 1 of the batch: ", "", 1))
 }
 
-func (a *app) payload(args []string) ([]byte, error) {
+func (a *app) payload(ctx context.Context, args []string) ([]byte, error) {
 	text := []byte("{}")
 	if len(args) == 1 {
 		text = []byte(args[0])
 	}
 	if string(text) == "-" {
 		var err error
-		if text, err = io.ReadAll(io.LimitReader(a.in, wire.MaxLine)); err != nil {
+		if text, err = io.ReadAll(io.LimitReader(interruptible(ctx, a.in), wire.MaxLine)); err != nil {
 			return nil, fmt.Errorf("standard input: %w", err)
 		}
 	}
-	return wire.CheckData(text)
+	data, err := wire.CheckData(text)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return data, nil
 }
 
 func eventID(text string) (driver.ID, error) {
@@ -213,10 +217,7 @@ func receiptItem(r *driver.Receipt, i int, e *driver.Event) item {
 func readAll(ctx context.Context, in io.Reader) (b driver.Batch, err error) {
 	parser := wire.NewParser()
 	inStream := map[string]uint64{}
-	for line, err := range wire.Lines(in) {
-		if err == nil {
-			err = context.Cause(ctx)
-		}
+	for line, err := range wire.Lines(interruptible(ctx, in)) {
 		if err != nil {
 			return b, err
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,7 +37,7 @@ func (a *app) appendLines(cmd *cobra.Command, f *appendFlags) error {
 	defer log.Close()
 	l := lineAppender{app: a, printer: a.printer(receiptHeaders...), keepGoing: f.keepGoing}
 	err = feed.Run(cmd.Context(), log, &feed.Options{Window: 4096, Idle: l.idle}, func(fd *feed.Feeder[input]) error {
-		return l.produce(cmd.Context(), a.in, fd)
+		return l.produce(interruptible(cmd.Context(), a.in), fd)
 	}, l.answered)
 	if flushErr := l.printer.finish(); flushErr != nil && err == nil {
 		err = flushErr
@@ -97,51 +96,22 @@ type lineAppender struct {
 	writing   error // of standard output
 }
 
-// produce reads and submits lines. Reading cannot be interrupted, so it is
-// done by a goroutine that the end of the process ends.
-func (l *lineAppender) produce(ctx context.Context, in io.Reader, f *feed.Feeder[input]) error {
-	type read struct {
-		in  wire.Input
-		n   int
-		err error
-	}
-	lines := make(chan []read, 4)
-	go func() {
-		defer close(lines)
-		parser := wire.NewParser()
-		for line, err := range wire.Lines(in) {
-			r := read{n: line.Number, err: err}
-			if err == nil {
-				r.in, r.err = parser.Input(line.Text, line.Number)
-			}
-			select {
-			case lines <- []read{r}:
-			case <-ctx.Done():
-				return
-			}
-			if r.err != nil {
-				return
-			}
+// produce reads and submits lines.
+func (l *lineAppender) produce(in io.Reader, f *feed.Feeder[input]) error {
+	parser := wire.NewParser()
+	for line, err := range wire.Lines(in) {
+		if err != nil {
+			return err
 		}
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case list, ok := <-lines:
-			if !ok {
-				return nil
-			}
-			for _, r := range list {
-				if r.err != nil {
-					return r.err
-				}
-				if err := submit(f, r.n, &r.in); err != nil {
-					return err
-				}
-			}
+		event, err := parser.Input(line.Text, line.Number)
+		if err != nil {
+			return err
+		}
+		if err := submit(f, line.Number, &event); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 func submit(f *feed.Feeder[input], n int, in *wire.Input) (err error) {

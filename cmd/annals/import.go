@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -98,7 +99,7 @@ func (a *app) importCSV(cmd *cobra.Command, f *csvFlags, name string) error {
 		return err
 	}
 	f.Metadata, f.Zone = meta.Map(), a.zone
-	in, bar, err := a.input(name)
+	in, bar, err := a.input(cmd.Context(), name)
 	if err != nil {
 		return err
 	}
@@ -169,9 +170,9 @@ func sourceName(name string) string {
 }
 
 // input opens a file to be read with progress by its bytes.
-func (a *app) input(name string) (io.ReadCloser, *progress, error) {
+func (a *app) input(ctx context.Context, name string) (io.ReadCloser, *progress, error) {
 	if name == "-" {
-		return io.NopCloser(a.in), &progress{}, nil
+		return io.NopCloser(interruptible(ctx, a.in)), &progress{}, nil
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -217,7 +218,7 @@ out, and the number is shown.`,
 }
 
 func (a *app) importJSONL(cmd *cobra.Command, name string, o *jsonl.Options) error {
-	in, bar, err := a.input(name)
+	in, bar, err := a.input(cmd.Context(), name)
 	if err != nil {
 		return err
 	}

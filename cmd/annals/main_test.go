@@ -55,10 +55,15 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// interrupt COMMAND... runs a command until it has printed a line, interrupts
-// it, and puts its exit code and streams into the files code, stdout and
+// interrupt [-silent] COMMAND... runs a command until it has printed a line
+// (-silent: until it has made annals.db and had time to read), interrupts it,
+// and puts its exit code and streams into the files code, stdout and
 // stderr. Its standard input stays open and empty but for the file stdin.
 func interrupt(ts *testscript.TestScript, _ bool, args []string) {
+	silent := args[0] == "-silent"
+	if silent {
+		args = args[1:]
+	}
 	cmd := exec.Command(lookPath(ts, args[0]), args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = []string{"HOME=" + ts.Getenv("HOME"), "PATH=" + ts.Getenv("PATH"), "ANNALS_STORE=" + ts.Getenv("ANNALS_STORE")}
@@ -75,7 +80,13 @@ func interrupt(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	var seen bytes.Buffer
 	one := make([]byte, 1)
-	for !strings.Contains(seen.String(), "\n") {
+	if silent {
+		for _, err := os.Stat(ts.MkAbs("annals.db")); err != nil; _, err = os.Stat(ts.MkAbs("annals.db")) {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	for !silent && !strings.Contains(seen.String(), "\n") {
 		_, err := io.ReadFull(out, one)
 		ts.Check(err)
 		seen.Write(one)
