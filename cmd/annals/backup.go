@@ -33,9 +33,9 @@ earlier backup of the same log only what is new is copied.`,
 			if !ok {
 				return errors.New("only a file store can be backed up")
 			}
-			bar := a.progress("copying", -1)
+			bar := a.progress("copying", "bytes", -1)
 			defer bar.finish()
-			r, err := store.Backup(cmd.Context(), args[0], &filestore.BackupOptions{Progress: func(done, _ int64) { bar.set(done) }})
+			r, err := store.Backup(cmd.Context(), args[0], &filestore.BackupOptions{Progress: bar.set})
 			bar.finish()
 			if err != nil {
 				return err
@@ -61,10 +61,10 @@ directory BACKUP. The backup is verified first; if it has a fault nothing is res
 			if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 				return usagef("%s is there already and not empty; restore makes a new store", dir)
 			}
-			bar := a.progress("copying", -1)
+			bar := a.progress("copying", "bytes", -1)
 			defer bar.finish()
 			r, err := filestore.Restore(cmd.Context(), args[0], dir, &filestore.Options{Logger: a.logger()},
-				&filestore.BackupOptions{Progress: func(done, _ int64) { bar.set(done) }})
+				&filestore.BackupOptions{Progress: bar.set})
 			bar.finish()
 			if err != nil {
 				return err

@@ -64,9 +64,9 @@ func (a *app) export(cmd *cobra.Command, s *selection, to string) error {
 	}
 	n := 0
 	if !nothing {
-		bar := a.progress("exporting", int64(info.Head))
+		bar := a.progress("exporting", "events", int64(info.Head))
 		o := driver.ReadOptions{After: driver.Position(s.after), UpTo: upTo}
-		n, err = jsonl.Export(ctx, log, q, o, out, func(p driver.Position) { bar.set(int64(p)) })
+		n, err = jsonl.Export(ctx, log, q, o, out, func(p driver.Position) { bar.set(int64(p), 0) })
 		bar.finish()
 	}
 	if err := done(err); err != nil {

@@ -186,7 +186,7 @@ func (a *app) input(ctx context.Context, name string) (io.ReadCloser, *progress,
 		_ = f.Close()
 		return nil, nil, err
 	}
-	return f, a.progress("importing", st.Size()), nil
+	return f, a.progress("importing", "bytes", st.Size()), nil
 }
 
 func (a *app) importJSONLCommand() *cobra.Command {

@@ -44,13 +44,13 @@ func (a *app) verify(cmd *cobra.Command) error {
 	if !ok {
 		return fmt.Errorf("a store of this kind does not check itself")
 	}
-	bar := a.progress("verifying", -1)
+	bar := a.progress("verifying", "events", -1)
 	defer bar.finish()
 	begin := a.now()
 	p := a.printer("POSITION", "PLACE", "FAULT")
 	faults := 0
 	var firstFault error
-	for fault := range v.Verify(ctx, func(done, _ driver.Position) { bar.set(int64(done)) }) {
+	for fault := range v.Verify(ctx, func(done, total driver.Position) { bar.set(int64(done), int64(total)) }) {
 		if ctx.Err() != nil && errors.Is(fault, ctx.Err()) {
 			return fault
 		}
