@@ -38,6 +38,25 @@ func TestTheCacheStaysWithinItsBytesAndIsEmptyOnceAllIsClosed(t *testing.T) {
 	}
 }
 
+func TestAFilterTakesTheRoomOfPages(t *testing.T) {
+	rng := newRand(t)
+	const limit = 96 << 10
+	cache := NewCache(limit)
+	entries := segment(rng, 1, shape{n: 20000, streams: 20000, tags: 9000, types: 3})
+	s := sealedOf(t, memOf(rng, 1, entries), nil, cache)
+	collect(t, s.Select(driver.Query{Items: []driver.Item{{Types: []string{"Type0", "Type1", "Type2"}}}}, 0, 20000, false))
+	for i := range entries {
+		if _, err := s.Offset(entries[i].Position); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := cache.size()
+	collect(t, s.LastOf("absent"))
+	if size := cache.size(); cache.filters.Load() < limit/8 || size > limit {
+		t.Errorf("the cache held %d bytes, and with filters of %d bytes %d", before, cache.filters.Load(), size)
+	}
+}
+
 // countingReader counts reads.
 type countingReader struct {
 	failing
