@@ -40,7 +40,7 @@ func TestTheCacheStaysWithinItsBytesAndIsEmptyOnceAllIsClosed(t *testing.T) {
 
 func TestAFilterTakesTheRoomOfPages(t *testing.T) {
 	rng := newRand(t)
-	const limit = 96 << 10
+	const limit = 48 << 10
 	cache := NewCache(limit)
 	entries := segment(rng, 1, shape{n: 20000, streams: 20000, tags: 9000, types: 3})
 	s := sealedOf(t, memOf(rng, 1, entries), nil, cache)
