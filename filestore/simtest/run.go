@@ -33,7 +33,11 @@ func Run(seed uint64, store Store, o *Options) *Result {
 		store.Data = func(string) bool { return true }
 	}
 	w := newWorld(seed, store, *o)
-	for range 3 + w.rand.IntN(4) {
+	lives := 3 + w.rand.IntN(4)
+	if w.uniform {
+		lives += 4
+	}
+	for range lives {
 		if w.broken() || w.over {
 			break
 		}
@@ -64,7 +68,7 @@ func (w *world) live(end ending) {
 	done := w.open(openFor)
 	if done && w.log != nil && !w.broken() {
 		w.reading.Store(true)
-		w.work(w.rand.IntN(400))
+		w.work(w.steps(), end == cut && chance(w.rand, 60))
 	}
 	if w.theme == "lie" && w.faults.from && chance(w.rand, 60) {
 		w.quiet()
@@ -83,6 +87,15 @@ func (w *world) live(end ending) {
 	case w.theme == "flip" && end == closing && w.began:
 		w.flip()
 	}
+}
+
+// steps is how many steps clients get: few now and then, so that the next life
+// writes over what this one left.
+func (w *world) steps() int {
+	if chance(w.rand, 30) {
+		return w.rand.IntN(20)
+	}
+	return w.rand.IntN(400)
 }
 
 // birth begins a life.
@@ -210,8 +223,10 @@ func (w *world) treeHead(p driver.Position) {
 	}
 }
 
-// work lets clients work for so many steps, or until they are done.
-func (w *world) work(steps int) {
+// work lets clients work for so many steps, or until they are done. With
+// inSync it goes on after that until a sync is under way, so that what was
+// written last is not durable.
+func (w *world) work(steps int, inSync bool) {
 	for n := range 1 + w.rand.IntN(6) {
 		c := w.newWriter(n)
 		quota := w.rand.IntN(25)
@@ -235,8 +250,8 @@ func (w *world) work(steps int) {
 	if w.theme == "full" {
 		full, room = w.rand.IntN(100), 3+w.rand.IntN(60)
 	}
-	for range steps {
-		if w.broken() {
+	for n := range steps + 300 {
+		if w.broken() || n >= steps && (!inSync || w.turns.wants(" sync ")) {
 			return
 		}
 		if full--; full == 0 {

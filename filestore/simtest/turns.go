@@ -68,6 +68,15 @@ func (t *turns) step(r *rand.Rand) string {
 	return ""
 }
 
+// wants reports whether, once nobody can go on without a turn, somebody wants
+// one for what has in its name.
+func (t *turns) wants(in string) bool {
+	synctest.Wait()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.waiting, func(w *turn) bool { return strings.Contains(w.who, in) })
+}
+
 func (t *turns) pick(r *rand.Rand) *turn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
