@@ -33,6 +33,9 @@ func (w *writer) commit() {
 // write writes the group under way behind what is durable. On an error the
 // segment is as it was, or the store is made read-only.
 func (w *writer) write() error {
+	if err := w.payMark(); err != nil {
+		return err
+	}
 	g := w.cur
 	w.header.count = uint64(len(g.offsets))
 	w.header.size = uint64(len(g.buf) - groupRoom)
@@ -119,11 +122,24 @@ func (w *writer) sync() error {
 
 func (w *writer) writeMark() {
 	m := mark{segment: w.seg.number, offset: w.off, position: w.head, group: w.group, time: w.time}
+	w.owed = nil
 	if err := w.s.mark.write(m); err != nil {
-		// The group is durable and is acknowledged, but a later one could be
-		// mistaken for a torn tail.
-		w.s.setReadOnly(fmt.Errorf("the durable mark cannot be written, reopen the store: %w", err))
+		w.owed = &m
+		w.s.opts.Logger.Warn("the durable mark cannot be written; nothing is appended before it is", "error", err)
 	}
+}
+
+// payMark writes the mark of the last group, where that failed before. Without
+// it a later group must not be written: if that were torn, so could this one be.
+func (w *writer) payMark() error {
+	if w.owed == nil {
+		return nil
+	}
+	if err := w.s.mark.write(*w.owed); err != nil {
+		return fmt.Errorf("append to %s: write the durable mark: %w: %w", w.s.dir, driver.ErrUnavailable, err)
+	}
+	w.owed = nil
+	return nil
 }
 
 // publish shows the group to readers: the index, the versions and the view

@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"context"
+	"math"
 	"sort"
 	"time"
 
@@ -11,18 +12,18 @@ import (
 // PositionAt returns the last position whose time is at or before t, 0 if there is none.
 func (s *Store) PositionAt(ctx context.Context, t time.Time) (driver.Position, error) {
 	v, err := s.current(ctx)
-	if err != nil || v.head == 0 {
+	if err != nil || v.head == 0 || t.Before(unixNano(math.MinInt64)) {
 		return 0, err
-	}
-	if t.Before(unixNano(v.segments[0].header.baseTime)) {
-		return 0, nil
 	}
 	if !t.Before(unixNano(v.time)) {
 		return v.head, nil
 	}
 	at := t.UnixNano()
-	// The last segment that begins at or before t.
-	i := sort.Search(len(v.segments), func(i int) bool { return v.segments[i].header.baseTime > at }) - 1
+	// The last segment whose first record is at or before t.
+	i := sort.Search(len(v.segments), func(i int) bool { return v.segments[i].firstTime(v.head) > at }) - 1
+	if i < 0 {
+		return 0, nil
+	}
 	g := v.segments[i]
 	x := g.index.Load()
 	if x.mem != nil {
@@ -43,4 +44,18 @@ func (s *Store) PositionAt(ctx context.Context, t time.Time) (driver.Position, e
 		low++
 	}
 	return low, nil
+}
+
+// firstTime returns the time of the segment's first record, later than any if
+// it has none up to head. The header's base time may be later than that: a
+// segment of which only the header was left was begun by another clock.
+func (g *segment) firstTime(head driver.Position) int64 {
+	if g.header.first > head {
+		return math.MaxInt64
+	}
+	if x := g.index.Load(); x.mem == nil {
+		return x.sealed.FirstTime()
+	} else {
+		return x.mem.FirstTime()
+	}
 }

@@ -76,6 +76,7 @@ type markFile struct {
 	file  vfs.File
 	logID driver.ID
 	last  uint64 // the sequence number last written
+	whole int    // how many slots the last read found whole
 	buf   []byte
 }
 
@@ -83,6 +84,7 @@ type markFile struct {
 func (f *markFile) read() (mark, error) {
 	var newest mark
 	found := false
+	f.whole = 0
 	var b [markSize]byte
 	for slot := range int64(2) {
 		n, err := f.file.ReadAt(b[:], slot*markSlot)
@@ -92,7 +94,11 @@ func (f *markFile) read() (mark, error) {
 			}
 			continue
 		}
-		if m, ok := parseMark(b[:], f.logID); ok && (!found || m.sequence > newest.sequence) {
+		m, ok := parseMark(b[:], f.logID)
+		if ok {
+			f.whole++
+		}
+		if ok && (!found || m.sequence > newest.sequence) {
 			newest, found = m, true
 		}
 	}
@@ -104,9 +110,25 @@ func (f *markFile) read() (mark, error) {
 
 // write writes m as the newest mark, without syncing it.
 func (f *markFile) write(m mark) error {
-	f.last++
-	m.sequence = f.last
+	m.sequence = f.last + 1
 	f.buf = m.append(f.buf[:0], f.logID)
-	_, err := f.file.WriteAt(f.buf, int64(f.last&1)*markSlot)
-	return err
+	if _, err := f.file.WriteAt(f.buf, int64(m.sequence&1)*markSlot); err != nil {
+		return err // the next goes to the same slot: the other one holds a mark that is whole
+	}
+	f.last = m.sequence
+	return nil
+}
+
+// renew writes m and makes it durable, in both slots if a write torn by a crash
+// has left one of them damaged.
+func (f *markFile) renew(m mark) error {
+	for range 2 - f.whole/2 {
+		if err := f.write(m); err != nil {
+			return err
+		}
+		if err := f.file.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -100,7 +100,7 @@ func (l *loader) load() error {
 	for _, g := range files[last+1:] {
 		l.unused = append(l.unused, g)
 		if l.v.damage == nil {
-			if err := l.examine(g, 0, errors.New("the segment header is damaged")); err != nil {
+			if err := l.examine(g, 0, l.v.head+1, 0, errors.New("the segment header is damaged")); err != nil {
 				return err
 			}
 		}
@@ -270,7 +270,7 @@ func (l *loader) addActive(g *segment) error {
 		l.damage(g, sc.next, sc.at(), stop.Error())
 		return nil
 	}
-	return l.examine(g, l.v.end, stop)
+	return l.examine(g, l.v.end, sc.next, sc.at(), stop)
 }
 
 // scan reads the groups of g, as far as they are whole, into an index in memory
@@ -341,8 +341,9 @@ func (s *Store) scanGroups(sc *scanner, c *contents) (stop, err error) {
 }
 
 // examine looks at what lies behind the last whole group of g, which ends at
-// from: nothing, a torn append, or damage.
-func (l *loader) examine(g *segment, from int64, stop error) error {
+// from: nothing, a torn append, or damage, which then is what stopped the scan
+// at position p and byte offset.
+func (l *loader) examine(g *segment, from int64, p driver.Position, offset int64, stop error) error {
 	size, err := g.file.Size()
 	if err != nil {
 		return err
@@ -358,8 +359,8 @@ func (l *loader) examine(g *segment, from int64, stop error) error {
 		if n := lastNonZero(b); n >= 0 {
 			end = max(end, at+int64(n)+1)
 		}
-		if h, offset := l.laterGroup(b, at, from); offset > 0 {
-			l.damage(g, l.v.head+1, from, fmt.Sprintf("%s, but group %d with position %d lies behind it at byte %d", stop, h.group, h.first, offset))
+		if h, later := l.laterGroup(b, at, from); later > 0 {
+			l.damage(g, p, offset, fmt.Sprintf("%s, but group %d with position %d lies behind it at byte %d", stop, h.group, h.first, later))
 			return nil
 		}
 	}
@@ -439,11 +440,7 @@ func (l *loader) settle() error {
 	if mutant.KeepDebris {
 		g.zeroed = l.v.end
 	}
-	err = l.s.mark.write(mark{segment: g.number, offset: l.v.end, position: l.v.head, group: l.v.group, time: l.v.time})
-	if err != nil {
-		return err
-	}
-	return l.s.mark.file.Sync()
+	return l.s.mark.renew(mark{segment: g.number, offset: l.v.end, position: l.v.head, group: l.v.group, time: l.v.time})
 }
 
 // rewrite writes the bytes of g from from to end once more and syncs them. A

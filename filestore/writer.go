@@ -40,6 +40,7 @@ type writer struct {
 	placed  []*request // in cur
 	held    []*request // to be answered when cur is durable
 	shown   bool       // cur has been published
+	owed    *mark      // the mark of the last group, if it could not be written
 	padded  []byte     // memory for a group and the zeros behind it
 	behind  bool       // it has been said that the clock is behind
 	ahead   *preparer
