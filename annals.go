@@ -1,9 +1,12 @@
 package annals
 
 import (
+	"bufio"
 	"cmp"
+	"crypto/rand"
 	"errors"
 	"reflect"
+	"sync"
 
 	"github.com/annals-db/annals/driver"
 	"github.com/google/uuid"
@@ -55,7 +58,14 @@ func NameID(names ...string) ID {
 }
 
 // NewID returns a new time-ordered ID (a version 7 UUID).
-func NewID() ID { return uuid.Must(uuid.NewV7()) }
+func NewID() ID {
+	r := randomness.Get().(*bufio.Reader)
+	defer randomness.Put(r)
+	return uuid.Must(uuid.NewV7FromReader(r))
+}
+
+// randomness are readers that ask the system for the randomness of many IDs at once.
+var randomness = sync.Pool{New: func() any { return bufio.NewReaderSize(rand.Reader, 1024) }}
 
 func appendUint(b []byte, v uint64) []byte {
 	for v >= 0x80 {

@@ -90,6 +90,9 @@ func (m *Model[S]) cached(ctx context.Context, db *DB, stream string, pin Positi
 		fresh := m.snapshot(ctx, db, stream, pin)
 		st = &fresh
 	}
+	if st.version > 0 && st.scanned < pin && db.standsAt(ctx, stream, st.version) {
+		st.scanned = pin
+	}
 	if err := m.catchUp(ctx, db, stream, st, pin); err != nil {
 		return state[S]{}, false, err
 	}
@@ -98,4 +101,48 @@ func (m *Model[S]) cached(ctx context.Context, db *DB, stream string, pin Positi
 	}
 	e.state, sound = st, true
 	return state[S]{s: m.clone(st.s), version: st.version, scanned: st.scanned}, true, nil
+}
+
+// standsAt reports whether stream is known to be at version, without reading.
+func (db *DB) standsAt(ctx context.Context, stream string, version uint64) bool {
+	if db.versions == nil {
+		return false
+	}
+	now, err := db.versions.StreamVersion(ctx, stream)
+	return err == nil && now == version
+}
+
+// advance takes what a transaction has just appended to stream into the cache,
+// so that it need not be read back. It is folded into the cache's own state
+// from the encoded events, as catching up would.
+func (m *Model[S]) advance(db *DB, stream string, base uint64, appended []*pending, last Position) {
+	if m.clone == nil || db.opts.CacheEntities < 0 {
+		return
+	}
+	e := db.cache.entry(cacheKey{m, stream})
+	if !e.mu.TryLock() {
+		return // somebody is catching up, and finds it in the log
+	}
+	defer e.mu.Unlock()
+	st, _ := e.state.(*state[S])
+	if st == nil || st.version != base || st.scanned >= last {
+		return
+	}
+	e.state = nil // if a handler panics
+	for _, p := range appended {
+		if p.event.Stream != stream {
+			continue
+		}
+		own := *p
+		if h := m.handlers[p.et.typ]; !h.flat {
+			own.ptr = h.new()
+			if db.decode(&p.event, p.et, own.ptr) != nil {
+				return
+			}
+		}
+		m.applyPending(st.s, &own)
+		st.version++
+	}
+	st.scanned = last
+	e.state = st
 }

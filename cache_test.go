@@ -71,6 +71,33 @@ func TestCache(t *testing.T) {
 		must(t, err)
 		equal(t, "state", fmt.Sprint(d.Words, d.Counts, d.Last.Word, d.secret), "[one] map[one:1]one[one]")
 	})
+	t.Run("shares nothing with what was just recorded either", func(t *testing.T) {
+		db, _ := open(t, nil)
+		create(t, db, "1", "One", 1)
+		quantity(t, db.View(t.Context()), "1") // into the cache
+		var vandal *Item
+		labels := []string{"red"}
+		_, err := Items.Update(t.Context(), db, "1", func(i *Item) error { vandal = i; return i.Record(ItemLabelled{labels}) })
+		must(t, err)
+		vandal.Seen[0], labels[0] = "x", "y"
+		i, err := Items.Load(db.View(t.Context()), "1")
+		must(t, err)
+		equal(t, "label", fmt.Sprint(i.Seen), "[red]")
+	})
+	t.Run("an update of a cached entity reads nothing", func(t *testing.T) {
+		_, log := open(t, nil)
+		counter := &counting{Log: log, Stater: log}
+		db := annals.New(&versioned{counter, log}, nil)
+		create(t, db, "1", "One", 1)
+		for range 10 {
+			change(t, db, "1", 1)
+			equal(t, "quantity", quantity(t, db.View(t.Context()), "1"), quantity(t, annals.New(log, nil).View(t.Context()), "1"))
+		}
+		equal(t, "records read", counter.records, 1)
+		change(t, annals.New(log, nil), "1", 100) // by another process, as it were
+		equal(t, "quantity", quantity(t, db.View(t.Context()), "1"), 111)
+		equal(t, "records read", counter.records, 2)
+	})
 	t.Run("never changes an answer, whoever writes", func(t *testing.T) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
@@ -255,6 +282,12 @@ func (c *counting) Read(ctx context.Context, q driver.Query, o driver.ReadOption
 			}
 		}
 	}
+}
+
+// versioned is a log that counts what is read and knows versions.
+type versioned struct {
+	*counting
+	driver.Versioner
 }
 
 type failing struct{}

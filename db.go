@@ -16,6 +16,7 @@ import (
 // number of goroutines and needs no closing; the log does.
 type DB struct {
 	log       driver.Log
+	versions  driver.Versioner // nil if the log is none
 	opts      Options
 	pipelines map[string]*codec.Pipeline
 	cache     *cache
@@ -51,6 +52,7 @@ type Options struct {
 // New returns a handle to a log. A nil opts means the defaults.
 func New(log driver.Log, opts *Options) *DB {
 	db := &DB{log: log}
+	db.versions, _ = log.(driver.Versioner)
 	if opts != nil {
 		db.opts = *opts
 	}

@@ -205,6 +205,7 @@ func (m *Model[S]) track(tx *Tx, id, stream string, st state[S]) *S {
 	c.apply = func(p *pending) { m.applyPending(st.s, p) }
 	c.handles = func(p *pending) bool { _, ok := m.handlers[p.et.typ]; return ok }
 	l := &loaded{model: m, state: st.s, entity: c, base: st.version}
+	l.advance = func(last Position) { m.advance(tx.db, stream, l.base, tx.pending, last) }
 	if m.opts.snapshotEvery > 0 && !tx.db.opts.NoSnapshots {
 		l.every, l.keep = m.opts.snapshotEvery, func(ctx context.Context) error { return m.keepSnapshot(ctx, tx.db, stream) }
 	}

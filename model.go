@@ -46,6 +46,7 @@ type route[S any] struct {
 // return.
 type Handler[S any] struct {
 	typ     reflect.Type
+	flat    bool // events of the type share nothing when they are assigned
 	new     func() any
 	apply   func(s *S, ptr any, env *Envelope)
 	init    func(*S)
@@ -110,6 +111,7 @@ func NewModel[S any](category string, parts ...Handler[S]) *Model[S] {
 			if _, twice := m.handlers[p.typ]; twice {
 				panic(fmt.Sprintf("annals: model %q handles %s twice", category, p.typ))
 			}
+			p.flat, _ = cloneable(p.typ, map[reflect.Type]bool{})
 			m.handlers[p.typ] = p
 			types.meet(p.typ)
 		}

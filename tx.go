@@ -43,6 +43,7 @@ type loaded struct {
 	model, state any
 	entity       *entityCore
 	base         uint64                      // its version when loaded
+	advance      func(last Position)         // takes what was appended into the cache
 	keep         func(context.Context) error // keeps a snapshot, nil if the model has none
 	every        int
 }

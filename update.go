@@ -93,6 +93,13 @@ func (db *DB) attempt(tx *Tx, fn func(tx *Tx) error) (Receipt, error) {
 	var known *driver.IDError
 	switch {
 	case err == nil:
+		if !receipt.Repeated {
+			for _, l := range tx.entities {
+				if l.entity.version > l.base {
+					l.advance(receipt.Last)
+				}
+			}
+		}
 		db.keepSnapshots(tx)
 		return receipt, nil
 	case errors.As(err, &conflict):

@@ -105,6 +105,13 @@ type Locator interface {
 	PositionAt(ctx context.Context, t time.Time) (Position, error)
 }
 
+// Versioner is a log that knows the version of a stream without reading.
+type Versioner interface {
+	// StreamVersion returns the version of stream's last record, 0 if it has
+	// none, as of a head that is no older than any seen before the call.
+	StreamVersion(ctx context.Context, stream string) (uint64, error)
+}
+
 // Hasher is a log that computes its running hash.
 type Hasher interface {
 	// TreeHead returns the RFC 6962 tree head over the leaves of the records

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -10,7 +11,9 @@ import (
 // each bit of the head.
 func PositionAt(ctx context.Context, log Log, t time.Time) (Position, error) {
 	if l, ok := log.(Locator); ok {
-		return l.PositionAt(ctx, t)
+		if p, err := l.PositionAt(ctx, t); !errors.Is(err, errors.ErrUnsupported) {
+			return p, err
+		}
 	}
 	info, err := log.Info(ctx)
 	if err != nil {

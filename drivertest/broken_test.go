@@ -89,19 +89,20 @@ func (b broken) Second(t testing.TB, log driver.Log) driver.Log {
 // liar is a handle of which each method can be replaced.
 type liar struct {
 	*handle
-	append     func(ctx context.Context, b driver.Batch) (driver.Receipt, error)
-	read       func(ctx context.Context, q driver.Query, o driver.ReadOptions) iter.Seq2[driver.Record, error]
-	change     func(r *driver.Record) // each record read
-	wait       func(ctx context.Context, after driver.Position) (driver.Position, error)
-	info       func(i *driver.Info)
-	close      func() error
-	positionAt func(ctx context.Context, t time.Time) (driver.Position, error)
-	treeHead   func(ctx context.Context, p driver.Position) ([32]byte, error)
-	submit     func(ctx context.Context, b driver.Batch) func() (driver.Receipt, error)
-	state      func(s driver.State) driver.State
-	verify     func(ctx context.Context, progress func(done, total driver.Position)) iter.Seq[error]
-	reopened   func(s *memstore.Store) *memstore.Store
-	second     func(l *liar)
+	append        func(ctx context.Context, b driver.Batch) (driver.Receipt, error)
+	read          func(ctx context.Context, q driver.Query, o driver.ReadOptions) iter.Seq2[driver.Record, error]
+	change        func(r *driver.Record) // each record read
+	wait          func(ctx context.Context, after driver.Position) (driver.Position, error)
+	info          func(i *driver.Info)
+	close         func() error
+	positionAt    func(ctx context.Context, t time.Time) (driver.Position, error)
+	streamVersion func(context.Context, string) (uint64, error)
+	treeHead      func(ctx context.Context, p driver.Position) ([32]byte, error)
+	submit        func(ctx context.Context, b driver.Batch) func() (driver.Receipt, error)
+	state         func(s driver.State) driver.State
+	verify        func(ctx context.Context, progress func(done, total driver.Position)) iter.Seq[error]
+	reopened      func(s *memstore.Store) *memstore.Store
+	second        func(l *liar)
 }
 
 func (l *liar) Append(ctx context.Context, b driver.Batch) (driver.Receipt, error) {
@@ -162,6 +163,13 @@ func (l *liar) PositionAt(ctx context.Context, t time.Time) (driver.Position, er
 		return l.positionAt(ctx, t)
 	}
 	return l.handle.PositionAt(ctx, t)
+}
+
+func (l *liar) StreamVersion(ctx context.Context, stream string) (uint64, error) {
+	if l.streamVersion != nil {
+		return l.streamVersion(ctx, stream)
+	}
+	return l.handle.StreamVersion(ctx, stream)
 }
 
 func (l *liar) TreeHead(ctx context.Context, p driver.Position) ([32]byte, error) {

@@ -223,6 +223,17 @@ func (f *flaky) PositionAt(ctx context.Context, t time.Time) (driver.Position, e
 	return l.PositionAt(ctx, t)
 }
 
+func (f *flaky) StreamVersion(ctx context.Context, stream string) (uint64, error) {
+	v, ok := f.log.(driver.Versioner)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	if err := f.delay(ctx, "stream version"); err != nil {
+		return 0, err
+	}
+	return v.StreamVersion(ctx, stream)
+}
+
 func (f *flaky) TreeHead(ctx context.Context, p driver.Position) ([32]byte, error) {
 	h, ok := f.log.(driver.Hasher)
 	if !ok {

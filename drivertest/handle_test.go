@@ -112,6 +112,10 @@ func (h *handle) PositionAt(ctx context.Context, t time.Time) (driver.Position, 
 	return h.store.PositionAt(ctx, t)
 }
 
+func (h *handle) StreamVersion(ctx context.Context, stream string) (uint64, error) {
+	return h.store.StreamVersion(ctx, stream)
+}
+
 func (h *handle) TreeHead(ctx context.Context, p driver.Position) ([32]byte, error) {
 	return h.store.TreeHead(ctx, p)
 }

@@ -72,6 +72,7 @@ var nouns = []noun{
 	{"model", modelTests},
 	{"submit", submitTests},
 	{"locate", locateTests},
+	{"version", versionTests},
 	{"hash", hashTests},
 	{"verify", verifyTests},
 	{"state", stateTests},

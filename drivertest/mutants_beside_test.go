@@ -25,6 +25,17 @@ var besideMutants = []mutant{
 			return l.handle.PositionAt(ctx, time.Unix(0, t.UnixNano()))
 		}
 	}},
+	{"the version of a stream is one behind", "version/the version is never older than a receipt", func(l *liar) {
+		l.streamVersion = func(ctx context.Context, stream string) (uint64, error) {
+			v, err := l.handle.StreamVersion(ctx, stream)
+			return max(v, 1) - 1, err
+		}
+	}},
+	{"the version of a stream is that of its category", "version/the version of a stream is that of its last record, 0 where there is none", func(l *liar) {
+		l.streamVersion = func(ctx context.Context, stream string) (uint64, error) {
+			return l.handle.StreamVersion(ctx, driver.Category(stream)+"-1")
+		}
+	}},
 	{"payloads are not hashed", "hash/every field of a record is hashed", hashes(func(r *driver.Record) { r.Data = nil })},
 	{"conditions are not hashed", "hash/every field of a record is hashed", hashes(func(r *driver.Record) { r.Conditions = nil })},
 	{"metadata is not hashed", "hash/the tree head at every position is the same as in every other store", hashes(func(r *driver.Record) { r.Type += "!" })},

@@ -153,6 +153,14 @@ func (r *retry) PositionAt(ctx context.Context, t time.Time) (driver.Position, e
 	return p, err
 }
 
+func (r *retry) StreamVersion(ctx context.Context, stream string) (uint64, error) {
+	v, err := r.flaky.StreamVersion(ctx, stream)
+	for again(ctx, err) {
+		v, err = r.flaky.StreamVersion(ctx, stream)
+	}
+	return v, err
+}
+
 func (r *retry) TreeHead(ctx context.Context, p driver.Position) ([32]byte, error) {
 	h, err := r.flaky.TreeHead(ctx, p)
 	for again(ctx, err) {

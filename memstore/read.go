@@ -61,6 +61,16 @@ func (s *Store) snapshot(q driver.Query, o driver.ReadOptions) ([]driver.Record,
 	return s.records, s.index.candidates(q, o.After, upTo, o.Backward), nil
 }
 
+// StreamVersion returns the version of stream's last record, 0 if it has none.
+func (s *Store) StreamVersion(ctx context.Context, stream string) (uint64, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return 0, driver.ErrClosed
+	}
+	return uint64(len(s.index.streams[stream])), ctx.Err()
+}
+
 // PositionAt returns the last position whose time is at or before t, 0 if there is none.
 func (s *Store) PositionAt(ctx context.Context, t time.Time) (driver.Position, error) {
 	s.mu.RLock()
