@@ -112,27 +112,25 @@ func (db *DB) standsAt(ctx context.Context, stream string, version uint64) bool 
 	return err == nil && now == version
 }
 
-// advance takes what a transaction has just appended to stream into the cache,
-// so that it need not be read back. It is folded into the cache's own state
-// from the encoded events, as catching up would.
-func (m *Model[S]) advance(db *DB, stream string, base uint64, appended []*pending, last Position) {
-	if m.clone == nil || db.opts.CacheEntities < 0 {
+// advance takes what a transaction has just appended to t's stream into the
+// cache, so that it need not be read back. It is folded into the cache's own
+// state from the encoded events, as catching up would.
+func (m *Model[S]) advance(t *tracked[S], last Position) {
+	db := t.db
+	if len(t.recorded) == 0 || m.clone == nil || db.opts.CacheEntities < 0 {
 		return
 	}
-	e := db.cache.entry(cacheKey{m, stream})
+	e := db.cache.entry(cacheKey{m, t.stream})
 	if !e.mu.TryLock() {
 		return // somebody is catching up, and finds it in the log
 	}
 	defer e.mu.Unlock()
 	st, _ := e.state.(*state[S])
-	if st == nil || st.version != base || st.scanned >= last {
+	if st == nil || st.version != t.base || st.scanned >= last {
 		return
 	}
 	e.state = nil // if a handler panics
-	for _, p := range appended {
-		if p.event.Stream != stream {
-			continue
-		}
+	for _, p := range t.recorded {
 		own := *p
 		if h := m.handlers[p.et.typ]; !h.flat {
 			own.ptr = h.new()

@@ -16,12 +16,25 @@ type Entity struct{ core *entityCore }
 type entityCore struct {
 	id, stream string
 	version    uint64
-	recorded   []any
-	tx         *Tx    // nil when no more can be recorded
-	closed     string // why not
-	apply      func(p *pending)
-	handles    func(p *pending) bool
+	base       uint64     // the version when it was loaded
+	recorded   []*pending // in tx
+	tx         *Tx        // nil when no more can be recorded
+	closed     string     // why not
+	loaded     loaded
 }
+
+// loaded is an entity of a transaction, whatever its model.
+type loaded interface {
+	core() *entityCore
+	// apply folds p into the state; false if the model does not handle it.
+	apply(p *pending) bool
+	// appended is told that what was recorded is in the log, its last event at last.
+	appended(last Position)
+	// keepSnapshot keeps a snapshot if one is due.
+	keepSnapshot() error
+}
+
+func (c *entityCore) core() *entityCore { return c }
 
 type holder interface{ annalsEntity() *Entity }
 
@@ -50,7 +63,11 @@ func (e *Entity) Recorded() []any {
 	if e.core == nil {
 		return nil
 	}
-	return e.core.recorded
+	events := make([]any, len(e.core.recorded))
+	for i, p := range e.core.recorded {
+		events[i] = deref(p.ptr)
+	}
+	return events
 }
 
 // Record records an event of the entity: it is applied to the state at once and
@@ -70,15 +87,14 @@ func (e *Entity) Record(event any, opts ...RecordOption) error {
 		return fmt.Errorf("record in %q: %s", c.stream, c.closed)
 	}
 	p, err := c.tx.encode(event, c.stream, c.version+1, opts)
-	if err == nil && !c.handles(p) {
+	if err == nil && !c.loaded.apply(p) {
 		err = fmt.Errorf("the model does not handle events of type %T", event)
 	}
 	if err != nil {
 		return c.tx.doom(fmt.Errorf("record in %q: %w", c.stream, err))
 	}
-	c.apply(p)
 	c.version++
-	c.recorded = append(c.recorded, p.value())
+	c.recorded = append(c.recorded, p)
 	c.tx.pending = append(c.tx.pending, p)
 	return nil
 }

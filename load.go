@@ -49,7 +49,7 @@ func (m *Model[S]) Create(tx *Tx, id string) (*S, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tx.entities[stream] != nil {
+	if tx.entity(stream) != nil {
 		return nil, fmt.Errorf("create %q: %w", stream, ErrExists)
 	}
 	if err := tx.enter(stream); err != nil {
@@ -135,11 +135,12 @@ func (m *Model[S]) entityStream(id string) (string, error) {
 }
 
 func (m *Model[S]) loadTx(tx *Tx, id, stream string) (*S, error) {
-	if l := tx.entities[stream]; l != nil && !tx.done {
-		if l.model != any(m) {
+	if l := tx.entity(stream); l != nil && !tx.done {
+		t, ok := l.(*tracked[S])
+		if !ok || t.model != m {
 			return nil, errors.New("another model has loaded it in this transaction")
 		}
-		return l.state.(*S), nil
+		return t.s, nil
 	}
 	if err := tx.enter(stream); err != nil {
 		return nil, err
@@ -192,35 +193,39 @@ func (m *Model[S]) occurredState(v *View, stream string) (state[S], error) {
 }
 
 // bind gives s its identity; it refuses to record for the reason closed.
-func (m *Model[S]) bind(s *S, id, stream string, version uint64, closed string) *entityCore {
-	c := &entityCore{id: id, stream: stream, version: version, closed: closed}
-	any(s).(holder).annalsEntity().core = c
-	return c
+func (m *Model[S]) bind(s *S, id, stream string, version uint64, closed string) {
+	any(s).(holder).annalsEntity().core = &entityCore{id: id, stream: stream, version: version, closed: closed}
 }
 
-// track makes s an entity of tx.
+// tracked is an entity of a transaction.
+type tracked[S any] struct {
+	entityCore
+	db    *DB
+	ctx   context.Context
+	model *Model[S]
+	s     *S
+}
+
+// track makes st an entity of tx.
 func (m *Model[S]) track(tx *Tx, id, stream string, st state[S]) *S {
-	c := m.bind(st.s, id, stream, st.version, "")
-	c.tx = tx
-	c.apply = func(p *pending) { m.applyPending(st.s, p) }
-	c.handles = func(p *pending) bool { _, ok := m.handlers[p.et.typ]; return ok }
-	l := &loaded{model: m, state: st.s, entity: c, base: st.version}
-	l.advance = func(last Position) { m.advance(tx.db, stream, l.base, tx.pending, last) }
-	if m.opts.snapshotEvery > 0 && !tx.db.opts.NoSnapshots {
-		l.every, l.keep = m.opts.snapshotEvery, func(ctx context.Context) error { return m.keepSnapshot(ctx, tx.db, stream) }
-	}
-	if tx.entities == nil {
-		tx.entities = map[string]*loaded{}
-	}
-	tx.entities[stream] = l
+	t := &tracked[S]{db: tx.db, ctx: tx.ctx, model: m, s: st.s, entityCore: entityCore{id: id, stream: stream, version: st.version, base: st.version, tx: tx}}
+	t.loaded = t
+	any(st.s).(holder).annalsEntity().core = &t.entityCore
+	tx.entities = append(tx.entities, t)
 	return st.s
 }
 
-func (m *Model[S]) applyPending(s *S, p *pending) {
-	if h, ok := m.handlers[p.et.typ]; ok {
+func (t *tracked[S]) apply(p *pending) bool { return t.model.applyPending(t.s, p) }
+
+func (t *tracked[S]) appended(last Position) { t.model.advance(t, last) }
+
+func (m *Model[S]) applyPending(s *S, p *pending) bool {
+	h, ok := m.handlers[p.et.typ]
+	if ok {
 		env := envelopeOf(&p.event, p.version)
 		h.apply(s, p.ptr, &env)
 	}
+	return ok
 }
 
 // state is a folded state, the version it is at, and the position up to which

@@ -106,15 +106,19 @@ func (m *Model[S]) restore(ctx context.Context, db *DB, stream string, pin Posit
 // keepSnapshots keeps the snapshots that are due after tx. One that fails is
 // told to the logger: the append stands.
 func (db *DB) keepSnapshots(tx *Tx) {
-	for stream, l := range tx.entities {
-		every := uint64(l.every)
-		if l.keep == nil || l.base/every == l.entity.version/every {
-			continue
-		}
-		if err := l.keep(context.WithoutCancel(tx.ctx)); err != nil {
-			db.opts.Logger.Warn("snapshot not kept", "stream", stream, "error", err)
+	for _, l := range tx.entities {
+		if err := l.keepSnapshot(); err != nil {
+			db.opts.Logger.Warn("snapshot not kept", "stream", l.core().stream, "error", err)
 		}
 	}
+}
+
+func (t *tracked[S]) keepSnapshot() error {
+	every := uint64(max(t.model.opts.snapshotEvery, 0))
+	if every == 0 || t.base/every == t.version/every {
+		return nil
+	}
+	return t.model.keepSnapshot(context.WithoutCancel(t.ctx), t.db, t.stream)
 }
 
 // keepSnapshot folds stream from the log, not from what a caller may have done

@@ -28,7 +28,7 @@ type Tx struct {
 	metadata Metadata
 	once     ID
 
-	entities   map[string]*loaded
+	entities   []loaded // few: looked through in order
 	conditions []driver.Condition
 	pending    []*pending
 	gate       *gate // held, nil if none
@@ -38,14 +38,14 @@ type Tx struct {
 	done  bool
 }
 
-// loaded is an entity of a transaction.
-type loaded struct {
-	model, state any
-	entity       *entityCore
-	base         uint64                      // its version when loaded
-	advance      func(last Position)         // takes what was appended into the cache
-	keep         func(context.Context) error // keeps a snapshot, nil if the model has none
-	every        int
+// entity returns the entity of a stream, nil if it is not loaded.
+func (tx *Tx) entity(stream string) loaded {
+	for _, l := range tx.entities {
+		if l.core().stream == stream {
+			return l
+		}
+	}
+	return nil
 }
 
 // pending is an event recorded and not yet appended.
@@ -55,8 +55,6 @@ type pending struct {
 	et      *eventType
 	ptr     any // the event as it comes back from the log
 }
-
-func (p *pending) value() any { return deref(p.ptr) }
 
 // errEnded is returned by a transaction that has ended.
 var errEnded = errors.New("the transaction has ended")

@@ -95,9 +95,7 @@ func (db *DB) attempt(tx *Tx, fn func(tx *Tx) error) (Receipt, error) {
 	case err == nil:
 		if !receipt.Repeated {
 			for _, l := range tx.entities {
-				if l.entity.version > l.base {
-					l.advance(receipt.Last)
-				}
+				l.appended(receipt.Last)
 			}
 		}
 		db.keepSnapshots(tx)
@@ -256,7 +254,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 func (tx *Tx) close() {
 	tx.done = true
 	for _, l := range tx.entities {
-		l.entity.tx, l.entity.closed = nil, "the transaction it was loaded in has ended"
+		c := l.core()
+		c.closed = "the transaction it was loaded in has ended"
+		c.tx = nil
 	}
 }
 
