@@ -33,9 +33,7 @@ func chance(r *rand.Rand, percent int) bool { return r.IntN(100) < percent }
 // batch returns a new batch.
 func (g *generator) batch() driver.Batch {
 	if g.world.uniform {
-		g.count++
-		data := fmt.Appendf(nil, `{"token":"%s","fill":"%100d"}`, g.token(), 0)
-		return driver.Batch{Events: []driver.Event{{ID: g.id(), Stream: streams[0], Type: types[0], Data: data}}}
+		return g.uniform()
 	}
 	n := 1
 	if chance(g.r, 40) {
@@ -50,6 +48,19 @@ func (g *generator) batch() driver.Batch {
 	}
 	if chance(g.r, 4) {
 		b.Time = g.world.clock.coarse().Add(time.Duration(g.r.IntN(3)-1) * time.Hour)
+	}
+	return b
+}
+
+// uniform returns a batch of the same size as any other, which differs from it
+// at the beginning of each record only. Written over another that a crash left
+// in part, and torn itself, it may read as a batch of which one half is the other's.
+func (g *generator) uniform() driver.Batch {
+	var b driver.Batch
+	for range 3 {
+		g.count++
+		data := fmt.Appendf(nil, `{"token":"%s","fill":"%400d"}`, g.token(), 0)
+		b.Events = append(b.Events, driver.Event{ID: g.id(), Stream: streams[0], Type: types[0], Data: data})
 	}
 	return b
 }

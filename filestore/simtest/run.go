@@ -35,7 +35,7 @@ func Run(seed uint64, store Store, o *Options) *Result {
 	w := newWorld(seed, store, *o)
 	lives := 3 + w.rand.IntN(4)
 	if w.uniform {
-		lives += 4
+		lives += 6
 	}
 	for range lives {
 		if w.broken() || w.over {
@@ -50,6 +50,9 @@ func Run(seed uint64, store Store, o *Options) *Result {
 }
 
 func (w *world) ending() ending {
+	if w.uniform && chance(w.rand, 80) {
+		return cut
+	}
 	return [...]ending{cut, cut, cut, kill, closing}[w.rand.IntN(5)]
 }
 
@@ -68,7 +71,7 @@ func (w *world) live(end ending) {
 	done := w.open(openFor)
 	if done && w.log != nil && !w.broken() {
 		w.reading.Store(true)
-		w.work(w.steps(), end == cut && chance(w.rand, 60))
+		w.work(w.steps(), end == cut && (w.uniform || chance(w.rand, 60)))
 	}
 	if w.theme == "lie" && w.faults.from && chance(w.rand, 60) {
 		w.quiet()
@@ -92,7 +95,7 @@ func (w *world) live(end ending) {
 // steps is how many steps clients get: few now and then, so that the next life
 // writes over what this one left.
 func (w *world) steps() int {
-	if chance(w.rand, 30) {
+	if w.uniform || chance(w.rand, 30) {
 		return w.rand.IntN(20)
 	}
 	return w.rand.IntN(400)
@@ -348,7 +351,15 @@ func (w *world) cancelSome() {
 func (w *world) mood() func(string) simfs.Mood {
 	if w.theme != "lie" || !w.faults.from || chance(w.rand, 50) {
 		w.told = false
-		return nil
+		if !w.uniform {
+			return nil
+		}
+		return func(name string) simfs.Mood {
+			if w.store.Data(name) {
+				return simfs.Random
+			}
+			return simfs.Any
+		}
 	}
 	return func(name string) simfs.Mood {
 		if !strings.HasSuffix(name, "/") && w.store.Data(name) {
