@@ -83,6 +83,17 @@ func TestAbsentNamesAreAnsweredWithoutReading(t *testing.T) {
 		collect(t, s.Select(driver.Query{Items: []driver.Item{{Tags: []string{fmt.Sprintf("absent:%d", i)}, Types: []string{"Type0"}}}}, 0, 1e6, false))
 	}
 	ask(-1)
+	absent := "absent"
+	for len(collect(t, s.LastOf(absent))) > 0 {
+		absent += "+"
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		for range s.LastOf(absent) {
+			continue
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for an absent stream", n)
+	}
 	before := r.reads
 	for i := range 1000 {
 		ask(i)

@@ -92,8 +92,8 @@ type offsets struct {
 	group  uint32 // + 1; 0 for none yet
 	width  uint
 	packed bitReader
-	frames []int64 // so far
-	memory [groupLen]int64
+	have   int // of frames
+	frames [groupLen]int64
 }
 
 // at returns the offset of the record with that ordinal.
@@ -104,8 +104,8 @@ func (o *offsets) at(s *Sealed, ordinal uint32) (int64, error) {
 			return 0, err
 		}
 	}
-	for n := len(o.frames); n <= i; n++ {
-		o.frames = append(o.frames, o.frames[n-1]+int64(o.packed.read(o.width)))
+	for ; o.have <= i; o.have++ {
+		o.frames[o.have] = o.frames[o.have-1] + int64(o.packed.read(o.width))
 	}
 	return o.frames[i], nil
 }
@@ -116,7 +116,7 @@ func (o *offsets) open(s *Sealed, group uint32) error {
 	if err != nil {
 		return err
 	}
-	o.frames = append(o.memory[:0], int64(binary.LittleEndian.Uint64(row[8:])))
+	o.frames[0], o.have = int64(binary.LittleEndian.Uint64(row[8:])), 1
 	begin, width := binary.LittleEndian.Uint32(row[16:]), uint(binary.LittleEndian.Uint32(row[20:]))
 	count := min(uint32(s.n)-group*groupLen, groupLen)
 	end := uint64(begin) + uint64(count-1)*uint64(width)
