@@ -60,9 +60,10 @@ func (b *builder) promoted(t reflect.Type) string {
 	return ""
 }
 
-// sample fills v with something that is not zero, as deep as depth.
+// sample fills v with something that is not zero, through depth pointers,
+// slices and maps.
 func (b *builder) sample(v reflect.Value, depth int) {
-	if !v.CanSet() || depth == 0 {
+	if !v.CanSet() {
 		return
 	}
 	if _, ok := v.Interface().(time.Time); ok {
@@ -73,6 +74,10 @@ func (b *builder) sample(v reflect.Value, depth int) {
 		return
 	}
 	switch v.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		if depth > 0 {
+			b.sampleReference(v, depth-1)
+		}
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
@@ -83,25 +88,30 @@ func (b *builder) sample(v reflect.Value, depth int) {
 		v.SetFloat(0.5)
 	case reflect.String:
 		v.SetString("1") // also a number, for json.Number
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		b.sample(v.Elem(), depth-1)
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		b.sample(v.Index(0), depth-1)
 	case reflect.Array:
 		for i := range v.Len() {
-			b.sample(v.Index(i), depth-1)
+			b.sample(v.Index(i), depth)
 		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			b.sample(v.Field(i), depth)
+		}
+	}
+}
+
+func (b *builder) sampleReference(v reflect.Value, depth int) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		b.sample(v.Elem(), depth)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		b.sample(v.Index(0), depth)
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
 		key, elem := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
-		b.sample(key, depth-1)
-		b.sample(elem, depth-1)
+		b.sample(key, depth)
+		b.sample(elem, depth)
 		v.SetMapIndex(key, elem)
-	case reflect.Struct:
-		for i := range v.NumField() {
-			b.sample(v.Field(i), depth-1)
-		}
 	}
 }

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	stdjson "encoding/json"
 	"fmt"
 	"math/big"
@@ -74,12 +75,17 @@ func (b *builder) via(t reflect.Type, path string) (check, error) {
 	}, nil
 }
 
+func isRaw(t reflect.Type) bool {
+	return t == reflect.TypeFor[stdjson.RawMessage]() || t == reflect.TypeFor[jsontext.Value]()
+}
+
 func (b *builder) compile(t reflect.Type, path string) (check, error) {
+	if isRaw(t) {
+		return checkRaw, nil
+	}
 	switch t {
 	case reflect.TypeFor[time.Time]():
 		return checkTime, nil
-	case reflect.TypeFor[stdjson.RawMessage](), reflect.TypeFor[jsontext.Value]():
-		return checkRaw, nil
 	case reflect.TypeFor[stdjson.Number]():
 		return checkNumber, nil
 	case reflect.TypeFor[big.Int](), reflect.TypeFor[big.Float](), reflect.TypeFor[big.Rat]():
@@ -146,6 +152,7 @@ func (b *builder) compilePointer(t reflect.Type, path string) (check, error) {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
 		nullable = true
 	}
+	raw := isRaw(t.Elem())
 	if elem == nil && !nullable {
 		return nil, nil
 	}
@@ -154,7 +161,7 @@ func (b *builder) compilePointer(t reflect.Type, path string) (check, error) {
 			return nil
 		}
 		v = v.Elem()
-		if nullable && v.IsNil() {
+		if nullable && v.IsNil() || raw && bytes.Equal(bytes.TrimSpace(v.Bytes()), []byte("null")) {
 			return &fault{reason: "a pointer to nil comes back as nil"}
 		}
 		if elem == nil {

@@ -238,6 +238,7 @@ func TestCheckerRefusesValues(t *testing.T) {
 		{"an empty number", "ordered.Exact", ordered{}},
 		{"a number that is none", "ordered.Exact", ordered{Exact: "true"}},
 		{"a pointer to nil", "struct { P **int }.P", struct{ P **int }{&null}},
+		{"a pointer to raw null", "struct { P *json.RawMessage }.P", struct{ P *json.RawMessage }{ptr(json.RawMessage(" null"))}},
 		{"a cycle", "treeNode.Kids", cyclic},
 		{"nil", "line", (*line)(nil)},
 		{"another type", "line", treeNode{}},
