@@ -62,6 +62,9 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	f.StringVar(&a.tzFlag, "tz", "", "time zone of dates and of times that name none, such as Europe/Paris (default UTC)")
 	f.StringVar(&a.configFlag, "config", "", "configuration file (default annals.json in the user's configuration directory, or $ANNALS_CONFIG)")
 	f.DurationVar(&a.timeout, "timeout", 0, "give up after this time (default never)")
+	// The names are those of flags above, so that this cannot fail.
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "jsonl", "none"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("store", cobra.FixedCompletions([]string{"file:", "mem:"}, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.stateCommand(),
 		a.importCommand(), a.exportCommand(),

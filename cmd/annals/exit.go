@@ -9,6 +9,8 @@ import (
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/filestore"
 	"github.com/annals-db/annals/internal/fold"
+	"github.com/annals-db/annals/internal/rows"
+	"github.com/annals-db/annals/internal/wire"
 )
 
 // The exit codes.
@@ -75,7 +77,9 @@ var kinds = []kind{
 	{"locked", exitUnavailable, "Another process, which it names, has the store open for writing. Reading is possible beside it.", as[*driver.LockedError]},
 	{"read-only", exitUnavailable, "The store can be read but not written; it says why: its directory, a failed sync, damage.", is(driver.ErrReadOnly, fs.ErrPermission)},
 	{"unavailable", exitUnavailable, "The store cannot be reached, or its disk has no room for now.", is(driver.ErrUnavailable)},
-	{"invalid", exitFailed, "A field of an event in the input, which it names by line, cannot be taken. Nothing of that event was written.", as[*driver.InvalidError]},
+	{"invalid", exitFailed, "A line, row or field of the input, which it names, cannot be taken. Nothing of it was written.", func(err error) bool {
+		return as[*driver.InvalidError](err) || as[*wire.Error](err) || as[*rows.BadRow](err)
+	}},
 	{"limit", exitFailed, "An event or batch is larger than the store takes. info shows the limits.", as[*driver.LimitError]},
 	{"fold", exitFailed, "The fold failed at the event it names.", as[*fold.Error]},
 	{"format", exitFailed, "The store is of a newer format. Use a newer annals.", as[*filestore.FormatError]},

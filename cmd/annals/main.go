@@ -39,6 +39,9 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
 	if text := a.describe(err); text != "" {
 		fmt.Fprintln(errOut, "annals: "+text)
 	}

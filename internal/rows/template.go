@@ -28,6 +28,11 @@ func templateOf(name, text string, columns []string) (expression, error) {
 	if e, ok := c.simple(t.Root); ok {
 		return e, nil
 	}
+	return general(t, name, columns), nil
+}
+
+// general runs any template.
+func general(t *template.Template, name string, columns []string) expression {
 	return func(dst []byte, row *Row) ([]byte, error) {
 		values := make(map[string]string, len(columns))
 		for i, column := range columns {
@@ -40,7 +45,7 @@ func templateOf(name, text string, columns []string) (expression, error) {
 			err = fmt.Errorf("%s: %w", name, x.Err)
 		}
 		return b.Bytes(), err
-	}, nil
+	}
 }
 
 type compiler struct {
