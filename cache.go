@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// cache keeps the states of entities that were loaded lately. A state in it is
+// cache keeps the states that were loaded or folded lately. A state in it is
 // private to it: it is only ever folded from the log, and handed out as a
 // copy. So what a caller does to its object can never be seen by another.
 type cache struct {
@@ -19,7 +19,7 @@ type cache struct {
 
 type cacheKey struct {
 	model  any
-	stream string
+	source string
 }
 
 type cacheEntry struct {
@@ -60,13 +60,13 @@ func (c *cache) drop(e *cacheEntry) {
 	}
 }
 
-// cached returns a copy of the state of stream at pin from the cache, which it
+// cached returns a copy of the state of src at pin from the cache, which it
 // catches up; false if the cache cannot serve it.
-func (m *Model[S]) cached(ctx context.Context, db *DB, stream string, pin Position, extend func(Position) error) (state[S], bool, error) {
+func (m *Model[S]) cached(ctx context.Context, db *DB, src source, pin Position, extend func(Position) error) (state[S], bool, error) {
 	if m.clone == nil || db.opts.CacheEntities < 0 {
 		return state[S]{}, false, nil
 	}
-	e := db.cache.entry(cacheKey{m, stream})
+	e := db.cache.entry(cacheKey{m, src.key()})
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	st, _ := e.state.(*state[S])
@@ -87,16 +87,16 @@ func (m *Model[S]) cached(ctx context.Context, db *DB, stream string, pin Positi
 		}
 	}()
 	if st == nil {
-		fresh := m.snapshot(ctx, db, stream, pin)
+		fresh := m.snapshot(ctx, db, src.stream, pin)
 		st = &fresh
 	}
-	if st.version > 0 && st.scanned < pin && db.standsAt(ctx, stream, st.version) {
+	if src.stream != "" && st.version > 0 && st.scanned < pin && db.standsAt(ctx, src.stream, st.version) {
 		st.scanned = pin
 	}
-	if err := m.catchUp(ctx, db, stream, st, pin); err != nil {
+	if err := m.catchUp(ctx, db, src, st, pin); err != nil {
 		return state[S]{}, false, err
 	}
-	if st.version == 0 {
+	if st.version == 0 && src.stream != "" {
 		return *st, true, nil // absence is not kept
 	}
 	e.state, sound = st, true

@@ -107,6 +107,15 @@ func TestCache(t *testing.T) {
 		for range 300 {
 			id := fmt.Sprint(rnd.IntN(5))
 			must(t, addWord(dbs[rnd.IntN(len(dbs))], id, fmt.Sprint(rnd.IntN(20))))
+			course := fmt.Sprint(rnd.IntN(4))
+			_, err := dbs[rnd.IntN(len(dbs))].Update(t.Context(), func(tx *annals.Tx) error {
+				seats, err := SeatsOf.Fold(tx, "course:"+course)
+				if err != nil || seats.Taken >= 30 {
+					return err
+				}
+				return tx.Append(Enrolled{course, fmt.Sprint(rnd.Uint64())})
+			})
+			must(t, err)
 			p := annals.Position(rnd.IntN(int(head(t, dbs[0])))) + 1
 			var want string
 			for i := len(dbs) - 1; i >= 0; i-- {
@@ -116,6 +125,9 @@ func TestCache(t *testing.T) {
 				} else if !errors.Is(err, annals.ErrNotFound) {
 					t.Fatal(err)
 				}
+				seats, err := SeatsOf.Fold(dbs[i].View(t.Context()).At(p), "course:"+course)
+				must(t, err)
+				got += fmt.Sprint(" seats ", seats.Taken)
 				if i == len(dbs)-1 {
 					want = got
 				}

@@ -39,8 +39,8 @@ type Options struct {
 	// Attempts bounds how often Update runs its function when others win.
 	// Defaults to 50.
 	Attempts int
-	// CacheEntities bounds how many entities' states are kept, caught up from
-	// the log at each load; below 0 keeps none. Defaults to 4,096.
+	// CacheEntities bounds how many states of entities and folds are kept, caught
+	// up from the log at each load; below 0 keeps none. Defaults to 4,096.
 	CacheEntities int
 	// NoSnapshots neither reads nor writes snapshots. Defaults to false.
 	NoSnapshots bool

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -90,37 +91,36 @@ func (m *Model[S]) Fold(r Reader, tags ...string) (*S, error) {
 }
 
 func (m *Model[S]) fold(r Reader, q Query) (*S, error) {
-	s := m.zero()
+	src := source{q: q}
 	switch r := r.(type) {
 	case *View:
-		db, records := r.db, r.ordered(q)
-		for rec, err := range records {
-			if err == nil {
-				err = m.apply(db, s, &rec)
-			}
-			if err != nil {
-				return nil, err
-			}
+		pin, err := r.position()
+		if err != nil {
+			return nil, err
 		}
+		if !r.occurred.IsZero() {
+			st, err := m.occurredState(r, q)
+			return st.s, err
+		}
+		st, err := m.stateAt(r.ctx, r.db, src, pin, nil)
+		return st.s, err
 	case *Tx:
 		if err := r.enter(gateKey(driver.NoneAfter(q, 0))); err != nil {
 			return nil, err
 		}
-		for rec, err := range r.Read(q) {
-			if err == nil {
-				err = m.apply(r.db, s, &rec)
-			}
-			if err != nil {
-				return nil, err
-			}
+		st, err := m.stateAt(r.ctx, r.db, src, r.pin, r.extend)
+		if err != nil {
+			return nil, err
 		}
+		r.require(driver.NoneAfter(q, r.pin))
 		for _, p := range r.pending {
 			if q.Matches(&p.event) {
-				m.applyPending(s, p)
+				m.applyPending(st.s, p)
 			}
 		}
+		return st.s, nil
 	}
-	return s, nil
+	return nil, fmt.Errorf("a %T cannot be folded from", r)
 }
 
 func (m *Model[S]) entityStream(id string) (string, error) {
@@ -145,7 +145,7 @@ func (m *Model[S]) loadTx(tx *Tx, id, stream string) (*S, error) {
 	if err := tx.enter(stream); err != nil {
 		return nil, err
 	}
-	st, err := m.stateAt(tx.ctx, tx.db, stream, tx.pin, tx.extend)
+	st, err := m.stateAt(tx.ctx, tx.db, streamSource(stream), tx.pin, tx.extend)
 	if err != nil {
 		return nil, err
 	}
@@ -164,9 +164,9 @@ func (m *Model[S]) loadView(v *View, id, stream string) (*S, error) {
 	}
 	var st state[S]
 	if v.occurred.IsZero() {
-		st, err = m.stateAt(v.ctx, v.db, stream, pin, nil)
+		st, err = m.stateAt(v.ctx, v.db, streamSource(stream), pin, nil)
 	} else {
-		st, err = m.occurredState(v, stream)
+		st, err = m.occurredState(v, streamSource(stream).q)
 	}
 	if err == nil && st.version == 0 {
 		err = ErrNotFound
@@ -178,9 +178,9 @@ func (m *Model[S]) loadView(v *View, id, stream string) (*S, error) {
 	return st.s, nil
 }
 
-func (m *Model[S]) occurredState(v *View, stream string) (state[S], error) {
+func (m *Model[S]) occurredState(v *View, q Query) (state[S], error) {
 	st := state[S]{s: m.zero()}
-	for r, err := range v.ordered(Query{Items: []QueryItem{{Streams: []string{stream}}}}) {
+	for r, err := range v.ordered(q) {
 		if err == nil {
 			err = m.apply(v.db, st.s, &r)
 		}
@@ -228,42 +228,59 @@ func (m *Model[S]) applyPending(s *S, p *pending) bool {
 	return ok
 }
 
-// state is a folded state, the version it is at, and the position up to which
-// the log has been looked at for it.
+// source is where a state is folded from: a stream, or whatever a query matches.
+type source struct {
+	stream string // "" for a query that is not of one stream
+	q      Query
+}
+
+func streamSource(stream string) source {
+	return source{stream, Query{Items: []QueryItem{{Streams: []string{stream}}}}}
+}
+
+// key names the source within a model.
+func (src *source) key() string {
+	if src.stream != "" {
+		return src.stream
+	}
+	return "\x00" + strings.Join(src.q.Items[0].Tags, "\x00") // the types are the model's
+}
+
+// state is a folded state, the version of its stream (or the number of events
+// folded), and the position up to which the log has been looked at for it.
 type state[S any] struct {
 	s       *S
 	version uint64
 	scanned Position
 }
 
-// stateAt returns the state of stream at pin, which the caller owns. extend,
-// if not nil, may move the caller's view forward.
-func (m *Model[S]) stateAt(ctx context.Context, db *DB, stream string, pin Position, extend func(Position) error) (state[S], error) {
-	if st, ok, err := m.cached(ctx, db, stream, pin, extend); ok || err != nil {
+// stateAt returns the state of src at pin, which the caller owns. extend, if
+// not nil, may move the caller's view forward.
+func (m *Model[S]) stateAt(ctx context.Context, db *DB, src source, pin Position, extend func(Position) error) (state[S], error) {
+	if st, ok, err := m.cached(ctx, db, src, pin, extend); ok || err != nil {
 		return st, err
 	}
-	st := m.snapshot(ctx, db, stream, pin)
-	err := m.catchUp(ctx, db, stream, &st, pin)
+	st := m.snapshot(ctx, db, src.stream, pin)
+	err := m.catchUp(ctx, db, src, &st, pin)
 	return st, err
 }
 
 // catchUp folds what lies between st and pin.
-func (m *Model[S]) catchUp(ctx context.Context, db *DB, stream string, st *state[S], pin Position) error {
+func (m *Model[S]) catchUp(ctx context.Context, db *DB, src source, st *state[S], pin Position) error {
 	if pin <= st.scanned {
 		return nil
 	}
-	q := Query{Items: []QueryItem{{Streams: []string{stream}}}}
-	for r, err := range db.log.Read(ctx, q, ReadOptions{After: st.scanned, UpTo: pin}) {
+	for r, err := range db.log.Read(ctx, src.q, ReadOptions{After: st.scanned, UpTo: pin}) {
 		if err != nil {
 			return err
 		}
-		if r.Version != st.version+1 {
-			return &driver.CorruptError{Position: r.Position, Place: stream, Reason: fmt.Sprintf("version %d follows version %d", r.Version, st.version)}
+		if src.stream != "" && r.Version != st.version+1 {
+			return &driver.CorruptError{Position: r.Position, Place: src.stream, Reason: fmt.Sprintf("version %d follows version %d", r.Version, st.version)}
 		}
 		if err := m.apply(db, st.s, &r); err != nil {
 			return err
 		}
-		st.version = r.Version
+		st.version++
 	}
 	st.scanned = pin
 	return nil

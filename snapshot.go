@@ -73,7 +73,7 @@ func (m *Model[S]) snapshots(db *DB) driver.State {
 // holds at pin, else the zero state. A snapshot that cannot be read is as good
 // as none.
 func (m *Model[S]) snapshot(ctx context.Context, db *DB, stream string, pin Position) state[S] {
-	if kv := m.snapshots(db); kv != nil && pin > 0 {
+	if kv := m.snapshots(db); kv != nil && pin > 0 && stream != "" {
 		if value, _, err := kv.Load(ctx, m.snapshotKey(stream)); err == nil {
 			if st, ok := m.restore(ctx, db, stream, pin, value); ok {
 				return st
@@ -132,7 +132,7 @@ func (m *Model[S]) keepSnapshot(ctx context.Context, db *DB, stream string) erro
 	if err != nil {
 		return err
 	}
-	st, err := m.stateAt(ctx, db, stream, info.Head, nil)
+	st, err := m.stateAt(ctx, db, streamSource(stream), info.Head, nil)
 	if err != nil {
 		return err
 	}
