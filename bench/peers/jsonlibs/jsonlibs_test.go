@@ -19,8 +19,11 @@ type library struct {
 
 var options = expjson.JoinOptions(
 	expjson.Deterministic(true), expjson.FormatNilSliceAsNull(true), expjson.FormatNilMapAsNull(true),
-	jsonv1.FormatDurationAsNano(true), jsonv1.OmitEmptyWithLegacySemantics(true), expjson.MatchCaseInsensitiveNames(true),
+	jsonv1.FormatDurationAsNano(true), jsonv1.OmitEmptyWithLegacySemantics(true), jsonv1.StringifyWithLegacySemantics(true), expjson.MatchCaseInsensitiveNames(true),
 )
+
+// chosen is what codec.JSON is.
+const chosen = "json-experiment-options"
 
 var sonicStd = sonic.ConfigStd
 
@@ -28,7 +31,7 @@ func libraries() []library {
 	return []library{
 		{"encoding-json", stdjson.Marshal, stdjson.Unmarshal},
 		{"json-experiment", func(v any) ([]byte, error) { return expjson.Marshal(v, expjson.Deterministic(true)) }, func(b []byte, v any) error { return expjson.Unmarshal(b, v) }},
-		{"json-experiment-options", func(v any) ([]byte, error) { return expjson.Marshal(v, options) }, func(b []byte, v any) error { return expjson.Unmarshal(b, v, options) }},
+		{chosen, func(v any) ([]byte, error) { return expjson.Marshal(v, options) }, func(b []byte, v any) error { return expjson.Unmarshal(b, v, options) }},
 		{"json-experiment-v1", jsonv1.Marshal, jsonv1.Unmarshal},
 		{"goccy", goccy.Marshal, goccy.Unmarshal},
 		{"sonic-std", sonicStd.Marshal, sonicStd.Unmarshal},
