@@ -120,8 +120,13 @@ func (w *writer) sync() error {
 	return nil
 }
 
+// mark is the mark of the last group.
+func (w *writer) mark() mark {
+	return mark{segment: w.seg.number, offset: w.off, position: w.head, group: w.group, time: w.time}
+}
+
 func (w *writer) writeMark() {
-	m := mark{segment: w.seg.number, offset: w.off, position: w.head, group: w.group, time: w.time}
+	m := w.mark()
 	w.owed = nil
 	if err := w.s.mark.write(m); err != nil {
 		w.owed = &m

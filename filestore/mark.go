@@ -119,10 +119,9 @@ func (f *markFile) write(m mark) error {
 	return nil
 }
 
-// renew writes m and makes it durable, in both slots if a write torn by a crash
-// has left one of them damaged.
-func (f *markFile) renew(m mark) error {
-	for range 2 - f.whole/2 {
+// renew writes m into so many slots, one after the other, and makes it durable.
+func (f *markFile) renew(m mark, slots int) error {
+	for range slots {
 		if err := f.write(m); err != nil {
 			return err
 		}

@@ -280,6 +280,10 @@ func (s *Store) Close() error {
 			if err = w.seg.file.Truncate(w.off); err == nil {
 				err = errors.Join(w.seg.file.Sync(), s.mark.file.Sync())
 			}
+			if err == nil {
+				// In the other slot too, so that at rest the loss of either loses nothing.
+				err = s.mark.renew(w.mark(), 1)
+			}
 		}
 	}
 	close(s.done)

@@ -440,7 +440,11 @@ func (l *loader) settle() error {
 	if mutant.KeepDebris {
 		g.zeroed = l.v.end
 	}
-	return l.s.mark.renew(mark{segment: g.number, offset: l.v.end, position: l.v.head, group: l.v.group, time: l.v.time})
+	slots := 1
+	if l.s.mark.whole < 2 {
+		slots = 2 // a write torn by a crash has left one damaged
+	}
+	return l.s.mark.renew(mark{segment: g.number, offset: l.v.end, position: l.v.head, group: l.v.group, time: l.v.time}, slots)
 }
 
 // rewrite writes the bytes of g from from to end once more and syncs them. A
