@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/annals-db/annals"
 	"github.com/annals-db/annals/internal/fold"
@@ -56,10 +57,20 @@ func (p Predicate) String() string { return p.text }
 // patch of the state.
 func Merge() Fold { return jqFold{fold: fold.Merge(), name: "merge"} }
 
+// JQOptions are what [JQ] may be told.
+type JQOptions struct {
+	// Limit is how long one event may take. Defaults to 5 s.
+	Limit time.Duration
+}
+
 // JQ returns the fold that a jq program is: its input is the state, at first
 // {}, $event is the record, its one output is the next state.
-func JQ(program string) (Fold, error) {
-	f, err := fold.Compile(program, nil)
+func JQ(program string, opts *JQOptions) (Fold, error) {
+	var o fold.Options
+	if opts != nil {
+		o.Limit = opts.Limit
+	}
+	f, err := fold.Compile(program, &o)
 	if err != nil {
 		return nil, err
 	}

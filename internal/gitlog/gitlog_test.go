@@ -184,7 +184,7 @@ func TestMerge(t *testing.T) {
 	log := memstore.New(nil)
 	r.into(log, nil)
 	got := lines(t, log)
-	is(t, got[len(got)-4:], "branch-main 3 Committed", "file-shared 4 FileModified", "branch-main 4 BranchMoved", "branch-side 2 BranchMoved")
+	is(t, got[len(got)-4:], "branch-main 4 Committed", "file-shared 4 FileModified", "branch-main 5 BranchMoved", "branch-side 1 BranchMoved")
 	// What merged cleanly is told by the commit that did it, once.
 	n := 0
 	for _, l := range got {

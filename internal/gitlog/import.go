@@ -79,7 +79,7 @@ type importer struct {
 	byRef   map[string]string // name of the branch
 	trunk   string            // the branch of the commits in onTrunk
 	onTrunk map[string]bool
-	at      time.Time         // the latest time given to a batch
+	at      time.Time // the latest time given to a batch
 	summary Summary
 }
 
