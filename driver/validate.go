@@ -160,15 +160,18 @@ func distinctIDs(events []Event) error {
 }
 
 func validCondition(i int, c Condition, l Limits) error {
-	field := fmt.Sprintf("conditions[%d]", i)
+	field := func() string { return fmt.Sprintf("conditions[%d]", i) }
 	switch c.Kind {
 	case StreamAtKind, StreamAbsentKind, StreamPresentKind:
-		if c.Stream == "" {
-			return &InvalidError{-1, field, "it names no stream"}
+		switch {
+		case c.Stream == "":
+			return &InvalidError{-1, field(), "it names no stream"}
+		case len(c.Stream) > l.NameBytes || !utf8.ValidString(c.Stream) || strings.IndexByte(c.Stream, 0) >= 0:
+			return validName(-1, field(), c.Stream, l)
 		}
-		return validName(-1, field, c.Stream, l)
+		return nil
 	case NoneAfterKind:
 		return nil
 	}
-	return &InvalidError{-1, field, fmt.Sprintf("unknown kind %d", c.Kind)}
+	return &InvalidError{-1, field(), fmt.Sprintf("unknown kind %d", c.Kind)}
 }
