@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strings"
@@ -96,16 +97,24 @@ func validEvent(i int, e *Event, l Limits) error {
 }
 
 func validTag(i, n int, tags []string, t string, l Limits) error {
-	field := fmt.Sprintf("tags[%d]", n)
+	field := func() string { return fmt.Sprintf("tags[%d]", n) }
 	if key, value, ok := strings.Cut(t, ":"); !ok || key == "" || value == "" {
-		return &InvalidError{i, field, fmt.Sprintf("%q is not of the form key:value", t)}
+		return &InvalidError{i, field(), fmt.Sprintf("%q is not of the form key:value", t)}
 	}
 	for _, other := range tags[:n] {
 		if other == t {
-			return &InvalidError{i, field, fmt.Sprintf("%q is given twice", t)}
+			return &InvalidError{i, field(), fmt.Sprintf("%q is given twice", t)}
 		}
 	}
-	return validName(i, field, t, l)
+	if !validAt(t, l) {
+		return validName(i, field(), t, l)
+	}
+	return nil
+}
+
+// validAt reports whether validName has nothing against s.
+func validAt(s string, l Limits) bool {
+	return len(s) <= l.NameBytes && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
 func validName(i int, field, s string, l Limits) error {
@@ -149,6 +158,9 @@ func distinctIDs(events []Event) error {
 		}
 		return nil
 	}
+	if rising(events) {
+		return nil
+	}
 	seen := make(map[ID]struct{}, len(events))
 	for i := range events {
 		if _, ok := seen[events[i].ID]; ok {
@@ -159,6 +171,16 @@ func distinctIDs(events []Event) error {
 	return nil
 }
 
+// rising reports whether the IDs rise, as time-ordered ones do.
+func rising(events []Event) bool {
+	for i := 1; i < len(events); i++ {
+		if bytes.Compare(events[i-1].ID[:], events[i].ID[:]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func validCondition(i int, c Condition, l Limits) error {
 	field := func() string { return fmt.Sprintf("conditions[%d]", i) }
 	switch c.Kind {
@@ -166,7 +188,7 @@ func validCondition(i int, c Condition, l Limits) error {
 		switch {
 		case c.Stream == "":
 			return &InvalidError{-1, field(), "it names no stream"}
-		case len(c.Stream) > l.NameBytes || !utf8.ValidString(c.Stream) || strings.IndexByte(c.Stream, 0) >= 0:
+		case !validAt(c.Stream, l):
 			return validName(-1, field(), c.Stream, l)
 		}
 		return nil
