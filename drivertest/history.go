@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"testing"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -35,43 +34,54 @@ func (h *history) add(op *operation) {
 	h.ops = append(h.ops, op)
 }
 
-// judge fails the test for each answer that log, the whole log in order, does
-// not bear out.
-func (h *history) judge(t *testing.T, log []driver.Record) {
-	t.Helper()
+// faults returns what is wrong with each answer that log, the whole log in
+// order, does not bear out.
+func (h *history) faults(log []driver.Record) []string {
+	j := newJudge(log)
 	for i, r := range log {
 		if r.Position != driver.Position(i+1) {
-			t.Fatalf("record %d is at position %d", i+1, r.Position)
+			j.faultf("record %d is at position %d", i+1, r.Position)
+			return j.faults
 		}
 	}
-	j := newJudge(t, log)
-	successes, conflicts := 0, 0
 	taken := make([]bool, len(log)+1)
 	for _, op := range h.ops {
 		if op.err != nil {
-			conflicts++
 			j.conflict(op, h.known(op.called))
 			continue
 		}
-		j.success(op)
-		if op.receipt.Repeated {
+		if !j.success(op) || op.receipt.Repeated {
 			continue
 		}
-		successes++
 		for p := op.receipt.First; p <= op.receipt.Last; p++ {
 			if taken[p] {
-				t.Errorf("position %d was acknowledged twice", p)
+				j.faultf("position %d was acknowledged twice", p)
 			}
 			taken[p] = true
 		}
 	}
 	for p := 1; p < len(taken); p++ {
 		if !taken[p] {
-			t.Errorf("the record at position %d was never acknowledged: %+v", p, log[p-1])
+			j.faultf("the record at position %d was never acknowledged: %+v", p, log[p-1])
 		}
 	}
-	h.realTime(t)
-	t.Logf("%d appends: %d taken, %d conflicts, %d records", len(h.ops), successes, conflicts, len(log))
+	h.realTime(j)
+	return j.faults
+}
+
+// counts says how many appends were taken, refused and repeated.
+func (h *history) counts() (taken, refused, repeated int) {
+	for _, op := range h.ops {
+		switch {
+		case op.err != nil:
+			refused++
+		case op.receipt.Repeated:
+			repeated++
+		default:
+			taken++
+		}
+	}
+	return taken, refused, repeated
 }
 
 // known is the last position that had been acknowledged at a time.
@@ -86,8 +96,7 @@ func (h *history) known(at int64) (p driver.Position) {
 
 // realTime checks that an append that was answered before another was called
 // lies before it in the log.
-func (h *history) realTime(t *testing.T) {
-	t.Helper()
+func (h *history) realTime(j *judge) {
 	var placed []*operation
 	for _, op := range h.ops {
 		if op.err == nil && !op.receipt.Repeated {
@@ -98,7 +107,7 @@ func (h *history) realTime(t *testing.T) {
 	var latest *operation // of those before, the one called last
 	for _, op := range placed {
 		if latest != nil && op.answered < latest.called {
-			t.Errorf("the batch at %d was acknowledged before the one at %d was begun", op.receipt.First, latest.receipt.First)
+			j.faultf("the batch at %d was acknowledged before the one at %d was begun", op.receipt.First, latest.receipt.First)
 		}
 		if latest == nil || op.called > latest.called {
 			latest = op
@@ -108,13 +117,13 @@ func (h *history) realTime(t *testing.T) {
 
 // judge judges single answers.
 type judge struct {
-	*testing.T
+	faults   []string
 	log      []driver.Record
 	versions map[string][]driver.Position // of the records of each stream
 }
 
-func newJudge(t *testing.T, log []driver.Record) *judge {
-	j := &judge{T: t, log: log, versions: map[string][]driver.Position{}}
+func newJudge(log []driver.Record) *judge {
+	j := &judge{log: log, versions: map[string][]driver.Position{}}
 	for _, r := range log {
 		if r.Stream != "" {
 			j.versions[r.Stream] = append(j.versions[r.Stream], r.Position)
@@ -123,59 +132,62 @@ func newJudge(t *testing.T, log []driver.Record) *judge {
 	return j
 }
 
+func (j *judge) faultf(format string, args ...any) {
+	j.faults = append(j.faults, fmt.Sprintf(format, args...))
+}
+
 // success checks that the log holds the batch where the receipt says and that
-// its conditions held just before.
-func (j *judge) success(op *operation) {
-	j.Helper()
+// its conditions held just before. It returns false if the receipt makes no sense.
+func (j *judge) success(op *operation) bool {
 	r := op.receipt
 	if r.First == 0 || int(r.Last) > len(j.log) || int(r.Last-r.First)+1 != len(op.batch.Events) {
-		j.Errorf("the receipt %+v does not fit a batch of %d in a log of %d", r, len(op.batch.Events), len(j.log))
-		return
+		j.faultf("the receipt %+v does not fit a batch of %d in a log of %d", r, len(op.batch.Events), len(j.log))
+		return false
 	}
 	if op.readable < r.Last {
-		j.Errorf("a batch was acknowledged at %d to %d while the head was %d", r.First, r.Last, op.readable)
+		j.faultf("a batch was acknowledged at %d to %d while the head was %d", r.First, r.Last, op.readable)
 	}
 	want := recordsOf(op.batch, r)
 	for i, rec := range j.log[r.First-1 : r.Last] {
 		if d := difference(rec, want[i]); d != "" {
-			j.Errorf("the record acknowledged at %d: %s", rec.Position, d)
+			j.faultf("the record acknowledged at %d: %s", rec.Position, d)
 		}
 	}
 	for _, c := range op.batch.Conditions {
 		if found := j.broken(c, r.First-1); found != "" {
-			j.Errorf("the batch at %d was taken though %s was required and %s", r.First, c, found)
+			j.faultf("the batch at %d was taken though %s was required and %s", r.First, c, found)
 		}
 	}
+	return true
 }
 
 // conflict checks that the condition named failed where the error says, and
 // that the append was judged by the log as it was at some moment between call
 // and answer: acknowledged is the position known before the call.
 func (j *judge) conflict(op *operation, acknowledged driver.Position) {
-	j.Helper()
 	var c *driver.ConflictError
 	if !errors.As(op.err, &c) {
-		j.Errorf("an append was answered with %v", op.err)
+		j.faultf("an append was answered with %v", op.err)
 		return
 	}
 	if c.Index < 0 || c.Index >= len(op.batch.Conditions) || conditionText([]driver.Condition{c.Condition}) != conditionText(op.batch.Conditions[c.Index:c.Index+1]) {
-		j.Errorf("a conflict names condition %d, %s, of %s", c.Index, c.Condition, op.batch.Conditions)
+		j.faultf("a conflict names condition %d, %s, of %s", c.Index, c.Condition, op.batch.Conditions)
 		return
 	}
 	if c.Head > op.readable {
-		j.Errorf("a conflict reports head %d while the log could be read up to %d", c.Head, op.readable)
+		j.faultf("a conflict reports head %d while the log could be read up to %d", c.Head, op.readable)
 		return
 	}
 	switch {
 	case j.broken(c.Condition, c.Head) == "":
-		j.Errorf("a conflict says that %s fails at head %d, where it holds", c.Condition, c.Head)
+		j.faultf("a conflict says that %s fails at head %d, where it holds", c.Condition, c.Head)
 	case c.Condition.Kind == driver.NoneAfterKind:
 		if c.Position <= c.Condition.After || c.Position > c.Head || !c.Condition.Query.Matches(&j.log[c.Position-1].Event) {
-			j.Errorf("a conflict names position %d, which does not break %s at head %d", c.Position, c.Condition, c.Head)
+			j.faultf("a conflict names position %d, which does not break %s at head %d", c.Position, c.Condition, c.Head)
 		}
 	default:
 		if v := j.version(c.Condition.Stream, c.Head); v != c.Version {
-			j.Errorf("a conflict says that stream %q is at version %d; at head %d it is at %d", c.Condition.Stream, c.Version, c.Head, v)
+			j.faultf("a conflict says that stream %q is at version %d; at head %d it is at %d", c.Condition.Stream, c.Version, c.Head, v)
 		}
 	}
 	for p := acknowledged; p <= op.readable; p++ {
@@ -183,7 +195,7 @@ func (j *judge) conflict(op *operation, acknowledged driver.Position) {
 			return
 		}
 	}
-	j.Errorf("a conflict names condition %d of %s, which was not the first to fail at any head from %d to %d", c.Index, op.batch.Conditions, acknowledged, op.readable)
+	j.faultf("a conflict names condition %d of %s, which was not the first to fail at any head from %d to %d", c.Index, op.batch.Conditions, acknowledged, op.readable)
 }
 
 // first is the index of the first condition that fails at head p, -1 if none does.

@@ -118,7 +118,7 @@ var idTests = []test{
 		}
 	}},
 	{"the same batch from many writers at once is appended once", func(e *env) {
-		for n := range 20 {
+		for n := range 60 {
 			b := driver.Batch{Events: e.events(fmt.Sprintf("item-%d", n), 1+n%3), Conditions: []driver.Condition{driver.StreamAbsent(fmt.Sprintf("item-%d", n))}}
 			var firsts atomic.Int32
 			var receipts [6]driver.Receipt

@@ -124,7 +124,7 @@ func judgesEarly(l *liar) {
 		if err != nil {
 			return driver.Receipt{}, err
 		}
-		if newJudge(nil, all).first(b.Conditions, driver.Position(len(all))) >= 0 {
+		if newJudge(all).first(b.Conditions, driver.Position(len(all))) >= 0 {
 			return l.handle.Append(ctx, b) // which refuses it
 		}
 		time.Sleep(200 * time.Microsecond)

@@ -20,7 +20,7 @@ var idMutants = []mutant{
 				return driver.Receipt{}, err
 			}
 			head := driver.Position(len(all))
-			if i := newJudge(nil, all).first(b.Conditions, head); i >= 0 {
+			if i := newJudge(all).first(b.Conditions, head); i >= 0 {
 				return driver.Receipt{}, &driver.ConflictError{Condition: b.Conditions[i], Index: i, Head: head}
 			}
 			return r, nil

@@ -66,9 +66,9 @@ var queryTests = []test{
 		}
 	}},
 	{"any query selects what it matches", func(e *env) {
-		e.seeds(3, func(e *env, r *rand.Rand) {
+		e.seeds(2, func(e *env, r *rand.Rand) {
 			all := zoo(e)
-			for range 200 {
+			for range 100 {
 				matchesIn(e, all, randomQuery(r))
 			}
 		})
