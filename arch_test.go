@@ -50,10 +50,11 @@ var arrows = []arrow{
 	{of: "history/...", imports: []string{".", "driver", "codec", "internal/..."}, links: []string{"*"}},
 	{of: "undo/...", imports: []string{".", "driver", "codec", "history", "internal/..."}, links: []string{"*"}},
 
-	// These work on raw records, and need no Go types, so not the root either.
+	// These work on raw records, and need no Go types, so not the root either. What they
+	// show of states is that of history, which works on folds as well as on models.
 	{of: "server/...", imports: []string{"driver", "internal/...", "server/..."}, links: []string{"*"}},
-	{of: "studio/...", imports: []string{"driver", "internal/...", "studio/..."}, links: []string{"*"}},
-	{of: "cmd/...", imports: []string{"driver", "memstore", "filestore", "sqlitestore", "pgstore", "httpstore", "replica", "server", "studio", "internal/...", "cmd/..."}, links: []string{"*"}},
+	{of: "studio/...", imports: []string{"driver", "history", "internal/...", "studio/..."}, links: []string{"*"}},
+	{of: "cmd/...", imports: []string{"driver", "history", "memstore", "filestore", "sqlitestore", "pgstore", "httpstore", "replica", "server", "studio", "internal/...", "cmd/..."}, links: []string{"*"}},
 
 	{of: "bench/...", imports: []string{"..."}, links: []string{"*"}},
 	{of: "examples/...", imports: []string{"..."}, links: []string{"*"}},
