@@ -70,7 +70,7 @@ func (s *Store) prepare(ctx context.Context, b driver.Batch) (*request, error) {
 	if err := s.refusal(); err != nil {
 		return nil, err
 	}
-	return newRequest(&s.requests, b), nil
+	return newRequest(s, b), nil
 }
 
 // refusal returns the error of an append while the store cannot be written.

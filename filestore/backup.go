@@ -124,7 +124,7 @@ func (b *backup) openStore() error {
 	if err := to.openMark(os.O_RDWR); err != nil {
 		return err
 	}
-	m, err := to.mark.read()
+	m, _, err := to.mark.read()
 	if err != nil && !errors.Is(err, errNoMark) {
 		return err
 	}

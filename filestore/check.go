@@ -38,25 +38,24 @@ func (s *Store) check(ctx context.Context, r *request, inTurn bool) (settled boo
 // checkIDs looks for the IDs of r in the whole of v.
 func (s *Store) checkIDs(v *view, r *request) (repeated bool, err error) {
 	events := r.batch.Events
-	var first driver.Position   // of the record that has the first event's ID
-	var known []driver.Position // by event; nil while none is known
-	for i := range events {
-		p, err := s.findID(v, events[i].ID)
-		if err != nil {
+	known, err := s.findIDs(v, events)
+	if known == nil || err != nil {
+		return false, err
+	}
+	// The group that has them may have come while they were looked for, so that
+	// some were found and others not.
+	for {
+		v = s.published()
+		if known, err = s.findIDs(v, events); known == nil || err != nil {
 			return false, err
 		}
-		if p == 0 {
-			continue
+		if slices.Max(known) <= v.head {
+			break
 		}
-		if known == nil {
-			known = make([]driver.Position, len(events))
+		if err := s.refusal(); err != nil {
+			return false, err // the group failed
 		}
-		known[i] = p
 	}
-	if known == nil {
-		return false, nil
-	}
-	v = s.published()
 	for i, p := range known {
 		if p == 0 {
 			continue
@@ -69,7 +68,7 @@ func (s *Store) checkIDs(v *view, r *request) (repeated bool, err error) {
 			return false, &driver.IDError{ID: events[i].ID, Position: p, Reason: "it holds other content"}
 		}
 	}
-	if first = known[0]; first != 0 {
+	if first := known[0]; first != 0 {
 		same, err := s.sameBatch(v, first, known)
 		if err != nil {
 			return false, err
@@ -96,6 +95,27 @@ func (s *Store) published() *view {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	return s.view.Load()
+}
+
+// findIDs returns the positions of the events' IDs, 0 for one that is not
+// known; nil if none is.
+func (s *Store) findIDs(v *view, events []driver.Event) (known []driver.Position, err error) {
+	for i := range events {
+		if id, ok := ordered(events[i].ID); ok && greater(id, v.newest) {
+			continue
+		}
+		p, err := s.findID(v, events[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		if p != 0 {
+			if known == nil {
+				known = make([]driver.Position, len(events))
+			}
+			known[i] = p
+		}
+	}
+	return known, nil
 }
 
 // sameBatch reports whether known are all the positions, in order, of the batch that begins at first.
@@ -201,17 +221,40 @@ func (s *Store) recordOf(v *view, i int, hit index.Hit) (rec driver.Record, err 
 // conditions by v. A request in turn has only its versions found out, and
 // what is certain to fail is left for the writer to have judged in turn.
 func (s *Store) checkConditions(v *view, r *request, inTurn bool) error {
-	for i := range r.streams {
-		version, err := s.streamVersion(v, r.streams[i].name)
-		if err != nil {
-			return err
-		}
-		r.streams[i].version = version
+	if err := s.findStreams(v, r.streams); err != nil {
+		return err
 	}
 	for i := range r.batch.Conditions {
 		if err := s.checkCondition(v, r, i, inTurn); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// findStreams puts in the versions of streams, as of v or later.
+func (s *Store) findStreams(v *view, streams []streamRef) error {
+	s.heads.find(streams)
+	var found map[string]uint64
+	for i := range streams {
+		ref := &streams[i]
+		if ref.head != nil {
+			continue
+		}
+		version, ok := found[ref.name]
+		if !ok {
+			var err error
+			if version, err = s.streamVersion(v, ref.name); err != nil {
+				return err
+			}
+			if found == nil && len(streams) > 1 {
+				found = map[string]uint64{}
+			}
+			if found != nil {
+				found[ref.name] = version
+			}
+		}
+		ref.version = version
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ func (w *writer) commit() {
 	err := w.write()
 	if err == nil {
 		w.mutants()
+		w.indexEarly()
 		err = w.sync()
 	}
 	if err != nil {
@@ -67,32 +68,28 @@ func (w *writer) write() error {
 
 const (
 	zeroStepMin = 16 << 10
-	zeroStepMax = 256 << 10
+	zeroStepMax = 4 << 20
 )
+
+// zeros is never written to, so it takes up no memory.
+var zeros [zeroStepMax]byte
 
 // writeAhead writes data, and zeros behind it if what was zeroed before is used
 // up: a sync that finds the file's size and blocks as they are is much cheaper.
-// It is not worth it for a large group.
 func (w *writer) writeAhead(seg *segment, data []byte, off int64) error {
+	if _, err := seg.file.WriteAt(data, off); err != nil {
+		return err
+	}
 	end := off + int64(len(data))
-	zeroed := seg.zeroed
-	if end > zeroed && len(data) < zeroStepMax/2 {
-		step := min(max(end/4, zeroStepMin), zeroStepMax)
-		w.padded = append(append(w.padded[:0], data...), make([]byte, step)...)
-		if _, err := seg.file.WriteAt(w.padded, off); err == nil {
-			seg.zeroed = off + int64(len(w.padded))
-			return nil
-		}
-		// There may be room for the data alone.
-		if err := w.undo(seg, off); err != nil {
-			return err
-		}
+	if end <= seg.zeroed {
+		return nil
 	}
-	_, err := seg.file.WriteAt(data, off)
-	if err == nil {
-		seg.zeroed = max(seg.zeroed, end)
-	}
-	return err
+	// In small steps for small groups, whose caller would notice; more by and by.
+	step := min(max(end/4, zeroStepMin), max(zeroStepMax/16, 8*int64(len(data))), zeroStepMax)
+	step = min(step, max(w.s.opts.SegmentBytes-end, 0))
+	n, _ := seg.file.WriteAt(zeros[:step], end) // without room for them it is slower, no more
+	seg.zeroed = end + int64(n)
+	return nil
 }
 
 // undo cuts off what a failed write may have left, so that no reopening takes
@@ -147,6 +144,39 @@ func (w *writer) payMark() error {
 	return nil
 }
 
+// indexEarly has a large group put into the index while it is synced. Readers
+// do not look at what lies behind the head; an append that does waits for
+// publishing. If the sync fails the head never gets there.
+func (w *writer) indexEarly() {
+	const large = 64
+	if w.shown || len(w.entries) < large {
+		return
+	}
+	w.s.publishing.Lock()
+	w.early = true
+	w.toIndex <- w.entries
+}
+
+// indexer adds groups to the index of the active segment.
+func (w *writer) indexer() {
+	for entries := range w.toIndex {
+		w.seg.index.Load().mem.Add(entries)
+		w.indexed <- struct{}{}
+	}
+}
+
+// index puts the group into the index, if that has not been done early.
+// publishing is held when it returns.
+func (w *writer) index() {
+	if w.early {
+		<-w.indexed
+		w.early = false
+		return
+	}
+	w.s.publishing.Lock()
+	w.seg.index.Load().mem.Add(w.entries)
+}
+
 // publish shows the group to readers: the index, the versions and the view
 // change together.
 func (w *writer) publish() {
@@ -154,25 +184,23 @@ func (w *writer) publish() {
 		return
 	}
 	w.shown = true
-	s := w.s
-	s.publishing.Lock()
+	w.index()
 	w.show()
-	s.publishing.Unlock()
-	s.grown.notify()
+	w.s.publishing.Unlock()
+	w.s.grown.notify()
 }
 
 func (w *writer) show() {
 	s := w.s
 	old := s.view.Load()
-	v := &view{segments: old.segments, head: w.head, time: w.time, end: w.off, group: w.group}
+	v := &view{segments: old.segments, head: w.head, time: w.time, end: w.off, group: w.group, newest: w.newest}
 	if w.next != nil {
 		if full := old.active(); full != nil {
 			full.end = old.end
 		}
 		v.segments = append(slices.Clone(old.segments), w.next)
 	}
-	w.seg.index.Load().mem.Add(w.entries)
-	s.heads.set(w.overlay, w.head)
+	s.heads.commit(w.touched, w.added, w.head)
 	s.view.Store(v)
 }
 
@@ -198,19 +226,24 @@ func (w *writer) clear() {
 	clear(w.entries)
 	clear(w.placed)
 	clear(w.held)
-	clear(w.overlay)
-	w.entries, w.placed, w.held = w.entries[:0], w.placed[:0], w.held[:0]
+	clear(w.touched)
+	clear(w.added)
+	w.entries, w.placed, w.held, w.touched = w.entries[:0], w.placed[:0], w.held[:0], w.touched[:0]
 	w.cur, w.next, w.shown = nil, nil, false
 }
 
 // fail answers every request of the group with err and goes back to what is durable.
 func (w *writer) fail(err error) {
+	if w.early {
+		w.index()
+		w.s.publishing.Unlock()
+	}
 	for _, r := range slices.Concat(w.placed, w.held) {
 		r.err, r.retry = err, false
 		r.answer()
 	}
 	v := w.s.view.Load()
-	w.head, w.time = v.head, v.time
+	w.head, w.time, w.newest = v.head, v.time, v.newest
 	if w.next != nil {
 		w.ahead.giveBack(w.next)
 		w.base = 0

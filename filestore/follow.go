@@ -46,7 +46,7 @@ func (s *Store) openReader() error {
 	if err := s.openMark(os.O_RDONLY); err != nil {
 		return err
 	}
-	m, err := s.mark.read()
+	m, _, err := s.mark.read()
 	if errors.Is(err, errNoMark) {
 		return fmt.Errorf("%w; opening the store for appending makes it again", err)
 	} else if err != nil {
@@ -68,7 +68,7 @@ func (s *Store) openReader() error {
 
 // refresh brings the view up to the durable mark.
 func (f *follower) refresh() error {
-	m, err := f.s.mark.read()
+	m, _, err := f.s.mark.read()
 	if errors.Is(err, errNoMark) {
 		return nil // both slots were caught half written; next time will do
 	}

@@ -60,7 +60,7 @@ func (s *Store) hashUpTo(v *view, p driver.Position) (*merkle.Range, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := hashRecords(sc, r, uint64(p)); err != nil {
+	if err := hashRecords(sc, r, uint64(p), nil); err != nil {
 		return nil, err
 	}
 	if r.End() != uint64(p) {
@@ -101,10 +101,11 @@ func (s *Store) segmentRange(g *segment) (*merkle.Range, error) {
 		}
 		nodes = own.nodes
 	} else {
-		var err error
-		if nodes, _, err = s.hashSegment(g); err != nil {
+		own, err := s.summarize(g)
+		if err != nil {
 			return nil, err
 		}
+		nodes = own.nodes
 	}
 	var r merkle.Range
 	if err := r.UnmarshalBinary(nodes); err != nil {
@@ -113,8 +114,9 @@ func (s *Store) segmentRange(g *segment) (*merkle.Range, error) {
 	return &r, nil
 }
 
-// hashRecords adds the leaves of the records that sc yields, up to leaf number end.
-func hashRecords(sc *scanner, r *merkle.Range, end uint64) error {
+// hashRecords adds the leaves of the records that sc yields, up to leaf number
+// end. newest, if not nil, becomes the greatest time-ordered ID of them.
+func hashRecords(sc *scanner, r *merkle.Range, end uint64, newest *driver.ID) error {
 	var h merkle.Hasher
 	for r.End() < end {
 		var rec driver.Record
@@ -123,6 +125,9 @@ func hashRecords(sc *scanner, r *merkle.Range, end uint64) error {
 			return err
 		}
 		r.Append(h.Leaf(&rec))
+		if newest != nil {
+			newer(newest, rec.ID)
+		}
 	}
 	return nil
 }

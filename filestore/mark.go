@@ -76,36 +76,32 @@ type markFile struct {
 	file  vfs.File
 	logID driver.ID
 	last  uint64 // the sequence number last written
-	whole int    // how many slots the last read found whole
 	buf   []byte
 }
 
-// read returns the newest mark; errNoMark if there is none.
-func (f *markFile) read() (mark, error) {
-	var newest mark
-	found := false
-	f.whole = 0
+// read returns the newest mark and how many slots are whole; errNoMark if none is.
+func (f *markFile) read() (newest mark, whole int, err error) {
 	var b [markSize]byte
 	for slot := range int64(2) {
 		n, err := f.file.ReadAt(b[:], slot*markSlot)
 		if n < markSize {
 			if err != nil && !isEOF(err) {
-				return mark{}, err
+				return mark{}, 0, err
 			}
 			continue
 		}
 		m, ok := parseMark(b[:], f.logID)
-		if ok {
-			f.whole++
+		if !ok {
+			continue
 		}
-		if ok && (!found || m.sequence > newest.sequence) {
-			newest, found = m, true
+		if whole++; whole == 1 || m.sequence > newest.sequence {
+			newest = m
 		}
 	}
-	if !found {
-		return mark{}, errNoMark
+	if whole == 0 {
+		return mark{}, 0, errNoMark
 	}
-	return newest, nil
+	return newest, whole, nil
 }
 
 // write writes m as the newest mark, without syncing it.

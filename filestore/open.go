@@ -39,7 +39,7 @@ const (
 // format a *[FormatError]. A store that is damaged opens all the same, to be
 // read up to the damage; its Info says why nothing can be appended.
 func Open(dir string, opts *Options) (*Store, error) {
-	s := &Store{opts: opts.withDefaults(), dir: slashed(dir), done: make(chan struct{})}
+	s := &Store{opts: opts.withDefaults(), dir: slashed(dir), done: make(chan struct{}), publishing: newSlowLock()}
 	s.blocks = newBlockCache(s.opts.CacheBytes / 2)
 	s.indexes = index.NewCache(s.opts.CacheBytes / 2)
 	open := s.openWriter
@@ -91,20 +91,25 @@ func (s *Store) startWriter(v *view) error {
 		s.opts.Logger.Error("the store is damaged and can only be read", "error", v.damage)
 	}
 	w := &writer{
-		s:       s,
-		epoch:   newEpoch(),
-		wake:    make(chan struct{}, 1),
-		ended:   make(chan struct{}),
-		seg:     v.active(),
-		off:     v.end,
-		group:   v.group,
-		head:    v.head,
-		time:    v.time,
-		window:  newWindow(v.head),
-		overlay: map[string]uint64{},
-		ahead:   newPreparer(s),
-		sealer:  newSealer(s),
+		s:      s,
+		epoch:  newEpoch(),
+		wake:   make(chan struct{}, 1),
+		ended:  make(chan struct{}),
+		seg:    v.active(),
+		off:    v.end,
+		group:  v.group,
+		head:   v.head,
+		time:   v.time,
+		window: newWindow(v.head),
+		newest: v.newest,
+		added:  map[string]*head{},
+		ahead:  newPreparer(s),
+		sealer: newSealer(s),
+
+		toIndex: make(chan []index.Entry),
+		indexed: make(chan struct{}),
 	}
+	go w.indexer()
 	w.room = sync.NewCond(&w.mu)
 	if w.seg != nil {
 		w.base = w.seg.header.baseTime

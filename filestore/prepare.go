@@ -13,6 +13,9 @@ type preparer struct {
 	number uint64 // of the active segment
 	target int64  // bytes of the spare to have zeroed; 0 while it is not to be made
 	closed bool
+
+	asked   uint64 // the writer's own: the segment
+	askedAt int64  // and offset that progress was last passed on for
 }
 
 const zeroPiece = 1 << 20
@@ -25,15 +28,16 @@ func newPreparer(s *Store) *preparer {
 
 // progress says that segment number is filled up to off.
 func (p *preparer) progress(number uint64, off int64) {
-	half := p.s.opts.SegmentBytes / 2
-	if off < half || off%zeroPiece > zeroPiece/4 && off < 2*half {
+	whole := p.s.opts.SegmentBytes
+	if off < whole/4 || number == p.asked && off < p.askedAt+zeroPiece/2 {
 		return
 	}
 	if !p.mu.TryLock() {
 		return // it is at work, and the next group will ask again
 	}
+	p.asked, p.askedAt = number, off
 	p.number = number
-	p.target = min(2*(off-half)+zeroPiece, 2*half)
+	p.target = min((off-whole/4)*3/2+zeroPiece, whole)
 	behind := p.spare == nil || p.spare.zeroed < p.target
 	p.mu.Unlock()
 	if behind {
@@ -46,9 +50,8 @@ func (p *preparer) progress(number uint64, off int64) {
 
 func (p *preparer) run() {
 	defer close(p.done)
-	zeros := make([]byte, zeroPiece)
 	for range p.wake {
-		for p.step(zeros) {
+		for p.step() {
 		}
 		p.mu.Lock()
 		closed := p.closed
@@ -60,7 +63,7 @@ func (p *preparer) run() {
 }
 
 // step makes the spare, or zeroes a piece of it, and reports whether there is more to do.
-func (p *preparer) step(zeros []byte) bool {
+func (p *preparer) step() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || p.target == 0 {
@@ -74,7 +77,7 @@ func (p *preparer) step(zeros []byte) bool {
 	if p.spare.zeroed >= p.target {
 		return false
 	}
-	piece := zeros[:min(int64(len(zeros)), p.target-p.spare.zeroed)]
+	piece := zeros[:min(zeroPiece, p.target-p.spare.zeroed)]
 	n, err := p.spare.file.WriteAt(piece, p.spare.zeroed)
 	p.spare.zeroed += int64(n)
 	if err == nil {

@@ -117,7 +117,7 @@ func (s *Store) rebuild(g *segment) error {
 		return g.corrupt(sc.next, sc.at(), stop.Error())
 	}
 	g.end = c.end
-	return s.writeIndex(g, c.mem, sealed{end: c.end, group: c.group, nodes: mustMarshal(c.hash)})
+	return s.writeIndex(g, c.mem, sealed{end: c.end, group: c.group, newest: c.newest, nodes: mustMarshal(c.hash)})
 }
 
 // firstOf returns the position that segment n begins with.

@@ -26,12 +26,12 @@ type Recovery struct {
 // and makes sure that what it found is on the disk. Where the log is damaged
 // the view says so and ends there, and nothing on the disk is changed.
 func (s *Store) recover() (*view, error) {
-	m, err := s.mark.read()
+	m, whole, err := s.mark.read()
 	if err != nil && !errors.Is(err, errNoMark) {
 		return nil, err
 	}
 	s.mark.last = m.sequence
-	l := &loader{s: s, mark: m, flag: os.O_RDWR, v: &view{}}
+	l := &loader{s: s, mark: m, whole: whole, flag: os.O_RDWR, v: &view{}}
 	if err := l.load(); err != nil {
 		l.close()
 		return nil, err
@@ -51,6 +51,7 @@ func (s *Store) recover() (*view, error) {
 type loader struct {
 	s         *Store
 	mark      mark
+	whole     int  // slots of the mark that are
 	bounded   bool // read nothing beyond the mark: another process may be writing
 	flag      int  // to open segment files with
 	v         *view
@@ -207,6 +208,7 @@ func (l *loader) addFull(g *segment, next driver.Position) error {
 		g.index.Store(x)
 		l.v.segments = append(l.v.segments, g)
 		l.v.head, l.v.time, l.v.end, l.v.group = x.sealed.Last(), x.sealed.LastTime(), own.end, own.group
+		newer(&l.v.newest, own.newest)
 		return nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -290,21 +292,22 @@ func (l *loader) begin(g *segment) {
 
 // scanOn reads the groups of g, the active segment of the view, behind those read before.
 func (l *loader) scanOn(g *segment, size int64) (sc *scanner, stop, err error) {
-	c := &contents{mem: g.index.Load().mem, head: l.v.head, time: l.v.time, end: l.v.end, group: l.v.group}
+	c := &contents{mem: g.index.Load().mem, head: l.v.head, time: l.v.time, end: l.v.end, group: l.v.group, newest: l.v.newest}
 	sc = l.s.scanAt(g, l.v.end, size, l.v.head+1)
 	stop, err = l.s.scanGroups(sc, c)
-	l.v.head, l.v.time, l.v.end, l.v.group = c.head, c.time, c.end, c.group
+	l.v.head, l.v.time, l.v.end, l.v.group, l.v.newest = c.head, c.time, c.end, c.group, c.newest
 	return sc, stop, err
 }
 
 // contents is what the groups of a segment amount to.
 type contents struct {
-	mem   *index.Mem
-	hash  *merkle.Range // nil if hashes are not asked for
-	head  driver.Position
-	time  int64
-	end   int64
-	group uint64
+	mem    *index.Mem
+	hash   *merkle.Range // nil if hashes are not asked for
+	head   driver.Position
+	time   int64
+	end    int64
+	group  uint64
+	newest driver.ID
 }
 
 // scanGroups adds groups to c as long as they are whole. stop says why it went
@@ -325,6 +328,7 @@ func (s *Store) scanGroups(sc *scanner, c *contents) (stop, err error) {
 			return errors.New("the segment ends"), nil
 		}
 		entries = append(entries, entryOf(&rec, sc.at()-sc.last))
+		newer(&c.newest, rec.ID)
 		if c.hash != nil {
 			c.hash.Append(hasher.Leaf(&rec))
 		}
@@ -441,7 +445,7 @@ func (l *loader) settle() error {
 		g.zeroed = l.v.end
 	}
 	slots := 1
-	if l.s.mark.whole < 2 {
+	if l.whole < 2 {
 		slots = 2 // a write torn by a crash has left one damaged
 	}
 	return l.s.mark.renew(mark{segment: g.number, offset: l.v.end, position: l.v.head, group: l.v.group, time: l.v.time}, slots)

@@ -17,7 +17,7 @@ type request struct {
 	time    int64 // of batch.Time
 	body    []byte
 	events  []pending
-	streams []streamRef // the streams that events and conditions name, each once
+	streams []streamRef // the streams that events and conditions name; neighbours share one
 	conds   []condition
 	checked driver.Position
 	ordered bool // it must be judged in its turn, and never be sent back
@@ -44,13 +44,14 @@ const (
 type pending struct {
 	end       int    // of its body in request.body
 	stream    int    // in request.streams, -1 for none
-	signature uint64 // see signatureOf
+	signature uint64 // see signatureOf; 0 if it was not made
 	id        uint64 // see idWord
 }
 
 // streamRef is a stream and the version it is at.
 type streamRef struct {
 	name    string
+	head    *head  // nil if it is not known
 	version uint64 // as the caller found it at checked; then as the writer has it
 }
 
@@ -60,12 +61,12 @@ type condition struct {
 	masks  []uint64 // for NoneAfterKind: of each item of the query, see maskOf; none for a query of everything
 }
 
-// newRequest encodes b in a request from pool, which is the store's own, since
+// newRequest encodes b in a request from the pool that is the store's own, since
 // its channels must not be shared with a store in another test bubble.
-func newRequest(pool *sync.Pool, b driver.Batch) *request {
-	r, ok := pool.Get().(*request)
+func newRequest(s *Store, b driver.Batch) *request {
+	r, ok := s.requests.Get().(*request)
 	if !ok {
-		r = &request{pool: pool, done: make(chan struct{}, 1)}
+		r = &request{pool: &s.requests, done: make(chan struct{}, 1)}
 	}
 	r.batch = b
 	r.time = 0
@@ -76,7 +77,7 @@ func newRequest(pool *sync.Pool, b driver.Batch) *request {
 	r.versions = make([]uint64, len(b.Events))
 	r.receipt, r.err, r.retry, r.ordered, r.again = driver.Receipt{}, nil, false, false, 0
 	r.state.Store(requestQueued)
-	var known map[string]int // streams by name, once there are many
+	signed := s.queried.Load()
 	for i := range b.Events {
 		e := &b.Events[i]
 		var conditions []driver.Condition
@@ -84,52 +85,34 @@ func newRequest(pool *sync.Pool, b driver.Batch) *request {
 			conditions = b.Conditions
 		}
 		r.body = appendBody(r.body, e, conditions)
-		r.events = append(r.events, pending{
-			end:       len(r.body),
-			stream:    r.stream(e.Stream, &known),
-			signature: signatureOf(e),
-			id:        idWord(e.ID),
-		})
+		p := pending{end: len(r.body), stream: r.stream(e.Stream), id: idWord(e.ID)}
+		if signed {
+			p.signature = signatureOf(e)
+		}
+		r.events = append(r.events, p)
 	}
 	for i := range b.Conditions {
 		c := &b.Conditions[i]
 		if c.Kind == driver.NoneAfterKind {
 			r.conds = append(r.conds, condition{stream: -1, masks: masksOf(c.Query)})
+			if !signed {
+				s.queried.Store(true)
+			}
 		} else {
-			r.conds = append(r.conds, condition{stream: r.stream(c.Stream, &known)})
+			r.conds = append(r.conds, condition{stream: r.stream(c.Stream)})
 		}
 	}
 	return r
 }
 
 // stream returns the place of a stream in r.streams.
-func (r *request) stream(name string, known *map[string]int) int {
+func (r *request) stream(name string) int {
 	if name == "" {
 		return -1
 	}
-	if n := len(r.streams); n > 0 && r.streams[n-1].name == name {
-		return n - 1
+	if n := len(r.streams); n == 0 || r.streams[n-1].name != name {
+		r.streams = append(r.streams, streamRef{name: name})
 	}
-	if *known != nil {
-		if i, ok := (*known)[name]; ok {
-			return i
-		}
-		(*known)[name] = len(r.streams)
-	} else {
-		for i := range r.streams {
-			if r.streams[i].name == name {
-				return i
-			}
-		}
-		if len(r.streams) == 8 {
-			*known = make(map[string]int, len(r.batch.Events))
-			for i := range r.streams {
-				(*known)[r.streams[i].name] = i
-			}
-			(*known)[name] = 8
-		}
-	}
-	r.streams = append(r.streams, streamRef{name: name})
 	return len(r.streams) - 1
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/internal/index"
 	"github.com/annals-db/annals/internal/merkle"
 	"github.com/annals-db/annals/internal/vfs"
@@ -93,26 +94,34 @@ func (l *sealer) finish() {
 
 // sealed is what the engine itself keeps in an index file:
 //
-//	0  8  bytes of the segment in use
-//	8  8  number of its last group
-//	16    nodes of the segment's range of the hash tree, see package merkle
+//	 0  8  bytes of the segment in use
+//	 8  8  number of its last group
+//	16 16  the greatest time-ordered ID in it, 0 if there is none
+//	32     nodes of the segment's range of the hash tree, see package merkle
 type sealed struct {
-	end   int64
-	group uint64
-	nodes []byte
+	end    int64
+	group  uint64
+	newest driver.ID
+	nodes  []byte
 }
 
 func (x sealed) append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(x.end))
 	b = binary.LittleEndian.AppendUint64(b, x.group)
+	b = append(b, x.newest[:]...)
 	return append(b, x.nodes...)
 }
 
 func parseSealed(b []byte) (sealed, error) {
-	if len(b) < 16 {
+	if len(b) < 32 {
 		return sealed{}, errShort
 	}
-	x := sealed{end: int64(binary.LittleEndian.Uint64(b)), group: binary.LittleEndian.Uint64(b[8:]), nodes: b[16:]}
+	x := sealed{
+		end:    int64(binary.LittleEndian.Uint64(b)),
+		group:  binary.LittleEndian.Uint64(b[8:]),
+		newest: driver.ID(b[16:32]),
+		nodes:  b[32:],
+	}
 	if x.end < segmentHeaderSize {
 		return sealed{}, errors.New("the end of the segment makes no sense")
 	}
@@ -129,11 +138,11 @@ func (s *Store) sealSegment(g *segment) error {
 			return err
 		}
 	}
-	nodes, group, err := s.hashSegment(g)
+	own, err := s.summarize(g)
 	if err != nil {
 		return err
 	}
-	if err := s.writeIndex(g, g.index.Load().mem, sealed{end: g.end, group: group, nodes: nodes}); err != nil {
+	if err := s.writeIndex(g, g.index.Load().mem, own); err != nil {
 		return err
 	}
 	x, _, err := s.openIndex(g)
@@ -150,15 +159,16 @@ func (s *Store) writeIndex(g *segment, mem *index.Mem, own sealed) error {
 	return s.replaceFile(indexName(g.name), func(w io.Writer) error { return mem.Seal(w, extra) })
 }
 
-// hashSegment returns the segment's nodes of the hash tree and the number of its last group.
-func (s *Store) hashSegment(g *segment) (nodes []byte, group uint64, err error) {
+// summarize reads a full segment for what the engine keeps in its index file.
+func (s *Store) summarize(g *segment) (sealed, error) {
+	own := sealed{end: g.end}
 	sc := s.scanAt(g, segmentHeaderSize, g.end, g.header.first)
 	r := merkle.NewRange(uint64(g.header.first - 1))
-	if err := hashRecords(sc, r, noEnd); err != nil {
-		return nil, 0, err
+	if err := hashRecords(sc, r, noEnd, &own.newest); err != nil {
+		return sealed{}, err
 	}
-	nodes, err = r.MarshalBinary()
-	return nodes, sc.group.group, err
+	own.group, own.nodes = sc.group.group, mustMarshal(r)
+	return own, nil
 }
 
 // openIndex opens the index file of g.

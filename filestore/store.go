@@ -21,7 +21,7 @@ type Store struct {
 	seed  uint32 // CRC32C of logID
 
 	view       atomic.Pointer[view]
-	publishing sync.Mutex // held while a group gets into the index, heads and view
+	publishing slowLock // held while a group gets into the index, heads and view
 	heads      *heads
 	blocks     *blockCache
 	indexes    *index.Cache
@@ -35,6 +35,7 @@ type Store struct {
 	writer   *writer   // nil where nothing can be appended
 	follower *follower // nil unless the store is open read-only
 	recovery Recovery
+	queried  atomic.Bool // a condition with a query was seen, so events are signed
 
 	mu       sync.Mutex
 	readOnly error // why nothing can be appended, nil if it can
@@ -58,6 +59,7 @@ type view struct {
 	time     int64           // its time, Unix nanoseconds; 0 if the log is empty
 	end      int64           // bytes of the last segment that can be read
 	group    uint64          // the number of the last group
+	newest   driver.ID       // the greatest time-ordered ID in the log
 	damage   error           // a *driver.CorruptError at head+1 that ends the log here, nil if it is whole
 }
 

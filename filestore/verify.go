@@ -76,6 +76,7 @@ func (c *verifier) segment(i int) bool {
 	g, end := c.v.segments[i], c.v.endOf(i)
 	mem := index.NewMem(g.header.first)
 	nodes := merkle.NewRange(uint64(g.header.first - 1))
+	var newest driver.ID
 	sc := c.s.scanAt(g, segmentHeaderSize, end, g.header.first)
 	whole := true
 	var h merkle.Hasher
@@ -107,6 +108,7 @@ func (c *verifier) segment(i int) bool {
 		}
 		if whole {
 			nodes.Append(h.Leaf(&rec))
+			newer(&newest, rec.ID)
 			mem.Add([]index.Entry{entryOf(&rec, sc.at()-sc.last)})
 		}
 	}
@@ -116,7 +118,7 @@ func (c *verifier) segment(i int) bool {
 	if next := c.v.segments[i+1].header.first; sc.next != next {
 		return c.report(g.corrupt(sc.next, end, fmt.Sprintf("the next segment begins with position %d", next)))
 	}
-	return c.index(g, mem, sealed{end: end, group: sc.group.group, nodes: mustMarshal(nodes)})
+	return c.index(g, mem, sealed{end: end, group: sc.group.group, newest: newest, nodes: mustMarshal(nodes)})
 }
 
 func (c *verifier) isActive(i int) bool { return i == len(c.v.segments)-1 }

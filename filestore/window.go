@@ -13,8 +13,8 @@ type window struct {
 	start  driver.Position // everything after it is here
 	groups []*recent       // in order; the last one is being filled
 	free   []*recent       // to be used again
-	young  map[uint64]driver.Position
-	old    map[uint64]driver.Position // young, a generation ago
+	young  *idTable        // the words of the IDs
+	old    *idTable        // young, a generation ago
 	bytes  int
 	count  int
 }
@@ -34,7 +34,7 @@ const (
 )
 
 func newWindow(head driver.Position) *window {
-	w := &window{young: map[uint64]driver.Position{}, old: map[uint64]driver.Position{}}
+	w := &window{young: &idTable{}, old: &idTable{}}
 	w.reset(head)
 	return w
 }
@@ -43,8 +43,8 @@ func newWindow(head driver.Position) *window {
 func (w *window) reset(head driver.Position) {
 	w.start, w.bytes, w.count = head, 0, 0
 	w.groups = nil
-	clear(w.young)
-	clear(w.old)
+	w.young.clear()
+	w.old.clear()
 }
 
 // begin begins the next group, whose first record will be at first.
@@ -59,9 +59,9 @@ func (w *window) begin(first driver.Position) *recent {
 			w.free = append(w.free, g)
 		}
 	}
-	if len(w.young) > windowRecords {
+	if w.young.used > windowRecords {
 		w.young, w.old = w.old, w.young
-		clear(w.young)
+		w.young.clear()
 	}
 	var g *recent
 	if n := len(w.free); n > 0 {
@@ -81,7 +81,7 @@ func (w *window) add(p driver.Position, offset int, signature, id uint64) {
 	g := w.groups[len(w.groups)-1]
 	g.offsets = append(g.offsets, int32(offset))
 	g.signatures = append(g.signatures, signature)
-	w.young[id] = p
+	w.young.put(id, p)
 }
 
 // filled counts the last group, which is complete.
@@ -93,10 +93,10 @@ func (w *window) filled() {
 
 // id returns the position of a record whose ID has this word, 0 if there is none.
 func (w *window) id(word uint64) driver.Position {
-	if p, ok := w.young[word]; ok {
+	if p := w.young.get(word); p != 0 {
 		return p
 	}
-	return w.old[word]
+	return w.old.get(word)
 }
 
 // match returns the position of a record after p that q matches, 0 if there is
@@ -120,7 +120,11 @@ func (w *window) match(q driver.Query, masks []uint64, p driver.Position) driver
 	return 0
 }
 
+// admits reports whether an event with the signature may match.
 func admits(masks []uint64, signature uint64) bool {
+	if signature == 0 {
+		return true
+	}
 	for _, m := range masks {
 		if m&^signature == 0 {
 			return true

@@ -31,20 +31,24 @@ type writer struct {
 	head    driver.Position
 	time    int64 // of the record at head
 	window  *window
-	overlay map[string]uint64 // versions of the streams in the group under way
-	cur     *recent           // the group under way, nil if it has no record
-	header  groupHeader       // of cur
-	base    int64             // base time of the segment it will be in
-	next    *segment          // begun for cur, nil if it goes to seg
+	newest  driver.ID        // the greatest time-ordered ID, cur's included
+	touched []*head          // the streams in the group under way that are known
+	added   map[string]*head // the others
+	cur     *recent          // the group under way, nil if it has no record
+	header  groupHeader      // of cur
+	base    int64            // base time of the segment it will be in
+	next    *segment         // begun for cur, nil if it goes to seg
 	entries []index.Entry
 	placed  []*request // in cur
 	held    []*request // to be answered when cur is durable
 	shown   bool       // cur has been published
 	owed    *mark      // the mark of the last group, if it could not be written
-	padded  []byte     // memory for a group and the zeros behind it
 	behind  bool       // it has been said that the clock is behind
 	ahead   *preparer
 	sealer  *sealer
+	toIndex chan []index.Entry // to the indexer
+	indexed chan struct{}      // from it: they are in the index
+	early   bool               // cur's entries are with the indexer
 }
 
 const (
@@ -80,6 +84,7 @@ func (w *writer) enqueue(ctx context.Context, r *request) error {
 // run serves the queue until close.
 func (w *writer) run() {
 	defer close(w.ended)
+	defer close(w.toIndex)
 	var queue []*request
 	for range w.wake {
 		for {
@@ -170,17 +175,15 @@ func (w *writer) judge(r *request) bool {
 		return false
 	}
 	for i := range r.events {
+		if id, ok := ordered(r.batch.Events[i].ID); ok && greater(id, w.newest) {
+			continue
+		}
 		if w.window.id(r.events[i].id) > r.checked {
 			return false
 		}
 	}
 	for i := range r.streams {
-		ref := &r.streams[i]
-		if version, ok := w.overlay[ref.name]; ok {
-			ref.version = version
-		} else if version, ok := w.s.heads.peek(ref.name); ok {
-			ref.version = version
-		} else if r.checked < w.s.heads.forgotten {
+		if !w.find(&r.streams[i], r.checked) {
 			return false
 		}
 	}
@@ -197,6 +200,42 @@ func (w *writer) judge(r *request) bool {
 		}
 	}
 	return true
+}
+
+// find puts in the version that a stream is at now. It returns false if the
+// stream may have changed after checked and nothing more is known of it.
+func (w *writer) find(ref *streamRef, checked driver.Position) bool {
+	ref.head = w.s.heads.current(ref.head, ref.name)
+	if ref.head == nil && len(w.added) > 0 {
+		ref.head = w.added[ref.name]
+	}
+	switch {
+	case ref.head == nil:
+		return checked >= w.s.heads.forgotten // the version is as the caller found it
+	case ref.head.group == w.group+1:
+		ref.version = ref.head.pending
+	default:
+		ref.version = ref.head.version
+	}
+	return true
+}
+
+// nextVersion returns the version of the next record of a stream.
+func (w *writer) nextVersion(ref *streamRef) uint64 {
+	h := ref.head
+	if h == nil {
+		if h = w.added[ref.name]; h == nil {
+			h = &head{name: ref.name, group: w.group + 1, pending: ref.version}
+			w.added[ref.name] = h
+		}
+		ref.head = h
+	}
+	if h.group != w.group+1 {
+		h.group, h.pending = w.group+1, h.version
+		w.touched = append(w.touched, h)
+	}
+	h.pending++
+	return h.pending
 }
 
 // judgeWhole commits the group under way and then judges r by everything. If
@@ -255,14 +294,14 @@ func (w *writer) place(r *request, at int64) error {
 		w.head++
 		f := frame{stamp: stamp, distance: uint64(i), delta: uint64(at) - uint64(w.base), body: r.body[start:e.end]}
 		if e.stream >= 0 {
-			r.streams[e.stream].version++
-			f.version = r.streams[e.stream].version
+			f.version = w.nextVersion(&r.streams[e.stream])
 		}
 		r.versions[i] = f.version
 		offset := len(w.cur.buf)
 		w.cur.buf = appendFrame(w.cur.buf, f, w.head)
 		w.window.add(w.head, offset, e.signature, e.id)
 		event := &r.batch.Events[i]
+		newer(&w.newest, event.ID)
 		w.entries = append(w.entries, index.Entry{
 			Position: w.head,
 			Offset:   int64(offset),
@@ -274,11 +313,6 @@ func (w *writer) place(r *request, at int64) error {
 			Time:     at,
 		})
 		start = e.end
-	}
-	for i := range r.streams {
-		if ref := &r.streams[i]; ref.version > 0 {
-			w.overlay[ref.name] = ref.version
-		}
 	}
 	w.time = at
 	r.setReceipt(first, unixNano(at))
