@@ -32,7 +32,16 @@ func (s *Store) check(ctx context.Context, r *request, inTurn bool) (settled boo
 	if settled, err = s.checkIDs(v, r); settled || err != nil {
 		return settled, s.ioError(err)
 	}
-	return false, s.ioError(s.checkConditions(v, r, inTurn))
+	conflict := s.checkConditions(v, r, inTurn)
+	if conflict == nil {
+		return false, nil
+	}
+	// What stands against it may be the batch itself, appended by another call
+	// since its IDs were looked for.
+	if settled, err = s.checkIDs(s.published(), r); settled || err != nil {
+		return settled, s.ioError(err)
+	}
+	return false, s.ioError(conflict)
 }
 
 // checkIDs looks for the IDs of r in the whole of v.
