@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/annals-db/annals"
@@ -182,6 +183,22 @@ func TestAHotEntityServesEveryone(t *testing.T) {
 	}
 	wg.Wait()
 	equal(t, "quantity", quantity(t, db.View(t.Context()), "hot"), 640)
+}
+
+func TestAnUpdateWithinAnotherIsNotHungUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := annals.New(memstore.New(nil), &annals.Options{Attempts: 3})
+		create(t, db, "a", "A", 1)
+		runs := 0
+		_, err := Items.Update(t.Context(), db, "a", func(i *Item) error {
+			if runs++; runs <= 2 { // the second time the outer one holds the gate that the inner one waits for
+				change(t, db, "a", 1)
+			}
+			return i.Increase(10)
+		})
+		must(t, err)
+		equal(t, "quantity", quantity(t, db.View(t.Context()), "a"), 13)
+	})
 }
 
 type Tally struct {

@@ -3,6 +3,7 @@ package annals
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -34,6 +35,10 @@ func gateKey(c driver.Condition) string {
 	return c.Stream
 }
 
+// maxQueue bounds the wait for a gate: an update within the function of another
+// may wait for its own. Going on without the gate is never wrong.
+const maxQueue = time.Second
+
 // queue waits for its turn among those that lost for key.
 func (tx *Tx) queue(key string) error {
 	return tx.take(tx.db.gates.get(key, true))
@@ -53,9 +58,14 @@ func (tx *Tx) take(g *gate) error {
 	if g == nil {
 		return nil
 	}
+	timer := time.NewTimer(maxQueue)
+	defer timer.Stop()
 	select {
 	case <-g.token:
 		tx.gate = g
+		return nil
+	case <-timer.C:
+		g.forget()
 		return nil
 	case <-tx.ctx.Done():
 		g.forget()
