@@ -78,7 +78,7 @@ func openFile(a *app, path string, want access) (driver.Log, error) {
 	if st, err := os.Stat(path); err == nil && !st.IsDir() {
 		return nil, fmt.Errorf("open %s: %w: it is a file, and a store is a directory", path, filestore.ErrNotStore)
 	}
-	log, err := filestore.Open(path, &filestore.Options{ReadOnly: want == toRead, MustExist: want == toRead, Logger: a.logger()})
+	log, err := filestore.Open(path, &filestore.Options{ReadOnly: want == toRead, Logger: a.logger()})
 	if err != nil && is(fs.ErrNotExist)(err) && want == toRead {
 		return nil, fmt.Errorf("%w at %s; append, import and demo make one", err, path)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -109,5 +110,66 @@ func TestRun(t *testing.T) {
 				t.Errorf("got %v after %d", err, n)
 			}
 		})
+	}
+}
+
+// slow is a log that answers late, and not at all once its context has ended.
+type slow struct{ driver.Log }
+
+func (s slow) Submit(ctx context.Context, b driver.Batch) func() (driver.Receipt, error) {
+	r, err := s.Append(ctx, b)
+	return func() (driver.Receipt, error) {
+		select {
+		case <-time.After(20 * time.Millisecond):
+			return r, err
+		case <-ctx.Done():
+			return driver.Receipt{}, driver.ErrOutcomeUnknown
+		}
+	}
+}
+
+func TestInterrupt(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	answers := 0
+	err := feed.Run(ctx, slow{memstore.New(nil)}, nil, func(f *feed.Feeder[int]) error {
+		for i := range 3 {
+			if err := f.Submit(i, batch("s-1")); err != nil {
+				return err
+			}
+		}
+		cancel()
+		return f.Submit(3, batch("s-1"))
+	}, func(_ int, _ driver.Receipt, err error) error {
+		if err == nil {
+			answers++
+		}
+		return err
+	})
+	if err != context.Canceled || answers != 3 {
+		t.Errorf("what was under way was not waited for: %d answers, %v", answers, err)
+	}
+}
+
+func TestHead(t *testing.T) {
+	log := memstore.New(nil)
+	at := func(second int64) driver.Batch {
+		b := batch("s-1")
+		b.Time = time.Unix(second, 0)
+		return b
+	}
+	if _, err := log.Append(context.Background(), at(100)); err != nil {
+		t.Fatal(err)
+	}
+	err := feed.Run(context.Background(), slow{log}, &feed.Options{Head: time.Unix(100, 0)}, func(f *feed.Feeder[int]) error {
+		for _, second := range []int64{50, 150} {
+			if err := f.Submit(0, at(second)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(_ int, _ driver.Receipt, err error) error { return err })
+	var invalid *driver.InvalidError
+	if info, _ := log.Info(context.Background()); !errors.As(err, &invalid) || info.Head != 1 {
+		t.Errorf("a batch was appended behind one that was refused for its time: head %d, %v", info.Head, err)
 	}
 }
