@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 
 	"github.com/annals-db/annals/internal/simfs"
 )
@@ -18,7 +19,7 @@ type faults struct {
 	rand  *rand.Rand
 	after int // how many operations of the kind still go well
 	fault simfs.Fault
-	from  bool // lie: every sync from now on
+	from  atomic.Bool // it has lied
 	off   bool
 }
 
@@ -52,7 +53,7 @@ func (f *faults) hook(op simfs.Op) simfs.Fault {
 	case "lie":
 		if op.Kind == simfs.Sync && f.data(op.Name) || op.Kind == simfs.SyncDir {
 			if f.after--; f.after < 0 {
-				f.from = true
+				f.from.Store(true)
 				return simfs.Lie
 			}
 		}

@@ -73,7 +73,7 @@ func (w *world) live(end ending) {
 		w.reading.Store(true)
 		w.work(w.steps(), end == cut && (w.uniform || chance(w.rand, 60)))
 	}
-	if w.theme == "lie" && w.faults.from && chance(w.rand, 60) {
+	if w.theme == "lie" && w.faults.from.Load() && chance(w.rand, 60) {
 		w.quiet()
 		w.told = end == cut
 	}
@@ -81,7 +81,7 @@ func (w *world) live(end ending) {
 	w.die(end)
 	w.disk.SetFault(nil)
 	w.disk.SetSpace(-1, false)
-	w.lied = w.lied || w.faults.from
+	w.lied = w.lied || w.faults.from.Load()
 	w.lossy = w.lossy || w.lied && end == cut
 	switch {
 	case w.broken():
@@ -349,7 +349,7 @@ func (w *world) cancelSome() {
 // mood is what a power cut leaves. A lying disk now and then loses all records
 // it said to have, and keeps the rest.
 func (w *world) mood() func(string) simfs.Mood {
-	if w.theme != "lie" || !w.faults.from || chance(w.rand, 50) {
+	if w.theme != "lie" || !w.faults.from.Load() || chance(w.rand, 50) {
 		w.told = false
 		if !w.uniform {
 			return nil

@@ -106,7 +106,7 @@ func (c *campaign) report(t *testing.T, name string) {
 // The simulation passes a store that is right.
 func TestReference(t *testing.T) {
 	for _, theme := range []string{"power", "sync", "write", "full"} {
-		c := simulate(t, Store{Open: openReference}, *fromFlag, min(*seedsFlag, 100), Options{Theme: theme, Trace: *traceFlag})
+		c := simulate(t, Store{Open: openReference}, *fromFlag, min(*seedsFlag, 30), Options{Theme: theme, Trace: *traceFlag})
 		c.report(t, "TestReference")
 	}
 }
