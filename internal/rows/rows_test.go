@@ -76,6 +76,28 @@ func TestSource(t *testing.T) {
 			t.Errorf("got %v", bad)
 		}
 	})
+	t.Run("is not held up by a quote that is never closed", func(t *testing.T) {
+		const n = 400_000
+		src, err := rows.Open(strings.NewReader("a\n\"open\n"+strings.Repeat("x\n", n)), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		good, bad := 0, 0
+		for {
+			_, err := src.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				bad++
+			} else {
+				good++
+			}
+		}
+		if good != n || bad != 1 {
+			t.Errorf("got %d good rows and %d bad ones", good, bad)
+		}
+	})
 	t.Run("reads gzip as it is", func(t *testing.T) {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)

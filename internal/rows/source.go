@@ -131,8 +131,9 @@ func (s *Source) row(text string) (Row, error) {
 func (s *Source) quoted(first string) (fields []string, reason string, err error) {
 	begin := s.line
 	var lines []string
-	text := first
-	for strings.Count(text, `"`)%2 != 0 && len(text) < maxRow {
+	var whole strings.Builder
+	whole.WriteString(first)
+	for open := odd(first); open && whole.Len() < maxRow; {
 		next, err := s.readLine()
 		if errors.Is(err, io.EOF) {
 			break
@@ -141,8 +142,11 @@ func (s *Source) quoted(first string) (fields []string, reason string, err error
 			return nil, "", err
 		}
 		lines = append(lines, next)
-		text += "\n" + next
+		whole.WriteByte('\n')
+		whole.WriteString(next)
+		open = open != odd(next)
 	}
+	text := whole.String()
 	r := csv.NewReader(strings.NewReader(text))
 	r.Comma = s.comma
 	fields, err = r.Read()
@@ -160,6 +164,10 @@ func (s *Source) quoted(first string) (fields []string, reason string, err error
 	}
 	return nil, err.Error(), nil
 }
+
+// odd reports whether a quote that text opens is open at its end, or the other
+// way round.
+func odd(text string) bool { return strings.Count(text, `"`)%2 != 0 }
 
 // readLine returns the next line without its end, io.EOF after the last.
 func (s *Source) readLine() (string, error) {
