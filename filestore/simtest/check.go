@@ -29,17 +29,17 @@ func (h *history) check(log []driver.Record, end logEnd) error {
 		}
 	}
 	for i, s := range h.seen {
-		if s.digest == "" {
+		if s.record == nil {
 			continue
 		}
 		if i >= len(log) {
 			if end > whole {
 				break
 			}
-			return fmt.Errorf("position %d is gone, the log ends at %d: %s had read there\n  %s", i+1, len(log), s.by, s.digest)
+			return fmt.Errorf("position %d is gone, the log ends at %d: %s had read there\n  %s", i+1, len(log), s.by, digest(s.record))
 		}
-		if d := digest(&log[i]); d != s.digest {
-			return fmt.Errorf("position %d now is\n  %s\nwhere %s had read\n  %s", i+1, d, s.by, s.digest)
+		if !sameRecord(&log[i], s.record) {
+			return fmt.Errorf("position %d now is\n  %s\nwhere %s had read\n  %s", i+1, digest(&log[i]), s.by, digest(s.record))
 		}
 	}
 	for _, e := range h.entries {
@@ -210,7 +210,16 @@ func sameEvent(a, b *driver.Event) bool {
 		slices.Equal(a.Tags, b.Tags) && slices.Equal(a.Metadata, b.Metadata) && nano(a.Occurred) == nano(b.Occurred)
 }
 
+// sameRecord reports whether a and b are equal in every field.
+func sameRecord(a, b *driver.Record) bool {
+	return a.Position == b.Position && a.Version == b.Version && a.Batch == b.Batch && a.Time.Equal(b.Time) &&
+		sameEvent(&a.Event, &b.Event) && sameConditions(a.Conditions, b.Conditions)
+}
+
 func sameConditions(a, b []driver.Condition) bool {
+	if len(a) == 0 && len(b) == 0 {
+		return true
+	}
 	return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b) // no slice and an empty one are the same here
 }
 

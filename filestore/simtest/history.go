@@ -30,7 +30,7 @@ type entry struct {
 
 // seen is what was read at a position.
 type seen struct {
-	digest string
+	record *driver.Record // nil if nobody has read there
 	by     string
 }
 
@@ -127,12 +127,12 @@ func (h *history) saw(r *driver.Record, by string) error {
 	for uint64(len(h.seen)) < uint64(r.Position) && len(h.seen) < 1_000_000 {
 		h.seen = append(h.seen, seen{})
 	}
-	at, d := &h.seen[r.Position-1], digest(r)
-	if at.digest != "" && at.digest != d {
-		return fmt.Errorf("%s read at position %d\n  %s\nwhere %s had read\n  %s", by, r.Position, d, at.by, at.digest)
+	at := &h.seen[r.Position-1]
+	if at.record == nil {
+		*at = seen{r, by}
 	}
-	if at.digest == "" {
-		*at = seen{d, by}
+	if !sameRecord(at.record, r) {
+		return fmt.Errorf("%s read at position %d\n  %s\nwhere %s had read\n  %s", by, r.Position, digest(r), at.by, digest(at.record))
 	}
 	return nil
 }

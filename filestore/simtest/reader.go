@@ -197,6 +197,28 @@ func (w *world) subscriber(n int) {
 	}
 }
 
+// rival is a second process that would write. It gets an error at once.
+func (w *world) rival() {
+	w.turns.wait("rival")
+	if w.dead.Load() || w.stop.Load() {
+		return
+	}
+	p := w.disk.Process()
+	defer p.Kill()
+	log, err := w.store.Open(Opening{FS: p, Dir: dir, Clock: w.clock.Now, Seed: w.seed})
+	if err == nil {
+		_ = log.Close()
+	}
+	var locked *driver.LockedError
+	switch {
+	case w.dead.Load() || w.stop.Load(): // the first may have let go of it
+	case err == nil:
+		w.fail("a second process opened the store for writing")
+	case !errors.As(err, &locked) && !w.upset.Load():
+		w.fail("a second process that would write: want a LockedError, not %w", err)
+	}
+}
+
 // visitor is a second process that opens the store for reading, beside the writer.
 func (w *world) visitor(n int) {
 	who := fmt.Sprintf("visitor %d", n)

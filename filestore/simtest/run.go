@@ -245,6 +245,9 @@ func (w *world) work(steps int, inSync bool) {
 	if w.store.Readers && chance(w.rand, 50) {
 		w.client(func() { w.visitor(0) })
 	}
+	if w.store.Readers && chance(w.rand, 15) {
+		w.client(w.rival)
+	}
 	if chance(w.rand, 40) {
 		quota := w.rand.IntN(8)
 		w.client(func() { w.stater(quota) })
