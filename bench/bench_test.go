@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/annals-db/annals"
+	"github.com/annals-db/annals/bench/internal/measure"
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/filestore"
 )
@@ -21,6 +22,18 @@ func openBench(b *testing.B) *filestore.Store {
 	}
 	b.Cleanup(func() { log.Close() })
 	return log
+}
+
+// cpu reports, at the benchmark's end, the CPU time of each operation, which
+// other work on the machine disturbs less than the time it took.
+func cpu(b *testing.B) {
+	b.Helper()
+	began := measure.CPUTime()
+	b.Cleanup(func() {
+		if b.N > 0 {
+			b.ReportMetric(float64((measure.CPUTime()-began).Nanoseconds())/float64(b.N), "cpu-ns/op")
+		}
+	})
 }
 
 func BenchmarkAppend(b *testing.B) {
@@ -56,6 +69,7 @@ func BenchmarkRaw(b *testing.B) {
 
 // share has so many writers append b.N batches between them, and reports events a second.
 func share(b *testing.B, writers, batch int, work func(*producer) error) {
+	cpu(b)
 	b.ResetTimer()
 	turns := make(chan *producer, writers)
 	errs := make(chan error, writers)
@@ -90,6 +104,7 @@ func BenchmarkStream100(b *testing.B) {
 	}
 	q := driver.Query{Items: []driver.Item{{Streams: streamNames[77:78]}}}
 	b.ReportAllocs()
+	cpu(b)
 	for b.Loop() {
 		if err := readAll(log, q, 100); err != nil {
 			b.Fatal(err)
@@ -104,6 +119,7 @@ func BenchmarkScan(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
+	cpu(b)
 	for b.Loop() {
 		if err := readAll(log, driver.Query{}, events); err != nil {
 			b.Fatal(err)
@@ -122,6 +138,7 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 	turns := make(chan int, writers)
 	b.ReportAllocs()
+	cpu(b)
 	b.ResetTimer()
 	done := make(chan error, writers)
 	for w := range writers {
@@ -154,6 +171,7 @@ func BenchmarkLoad1000(b *testing.B) {
 	}
 	db := annals.New(log, &annals.Options{CacheEntities: -1, NoSnapshots: true})
 	b.ReportAllocs()
+	cpu(b)
 	for b.Loop() {
 		if _, err := items.Load(db.View(context.Background()), "laptop"); err != nil {
 			b.Fatal(err)

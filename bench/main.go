@@ -107,7 +107,7 @@ func run() error {
 }
 
 func print(e env, match *regexp.Regexp) error {
-	fmt.Printf("%s, %s/%s, %d CPUs, %s, %s\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), cpu(), time.Now().UTC().Format("2006-01-02 15:04Z"))
+	fmt.Printf("%s, %s/%s, %d CPUs, %s, %s\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor(), time.Now().UTC().Format("2006-01-02 15:04Z"))
 	fmt.Println("| what | aim | ours | yardstick | ratio | |")
 	fmt.Println("| --- | --- | ---: | ---: | ---: | --- |")
 	var failed error
@@ -141,7 +141,7 @@ func (e env) scratch(name string) (string, func()) {
 	return dir, func() { os.RemoveAll(dir) }
 }
 
-func cpu() string {
+func processor() string {
 	out, err := exec.Command("sh", "-c", "grep -m1 'model name' /proc/cpuinfo | cut -d: -f2").Output()
 	if err != nil || len(out) == 0 {
 		return "CPU unknown"

@@ -88,11 +88,11 @@ func Rate(window time.Duration, writers int, work func(writer int) (int, error))
 		return n
 	}
 	time.Sleep(window / 4)
-	before, began, used := sum(), time.Now(), cpuTime()
+	before, began, used := sum(), time.Now(), CPUTime()
 	time.Sleep(window)
 	done, took := sum()-before, time.Since(began)
 	if Verbose && done > 0 {
-		fmt.Fprintf(os.Stderr, "  %9.0f/s  %7.2f µs of CPU each\n", float64(done)/took.Seconds(), float64((cpuTime()-used).Nanoseconds())/1e3/float64(done))
+		fmt.Fprintf(os.Stderr, "  %9.0f/s  %7.2f µs of CPU each\n", float64(done)/took.Seconds(), float64((CPUTime()-used).Nanoseconds())/1e3/float64(done))
 	}
 	stop.Store(true)
 	wg.Wait()

@@ -10,5 +10,5 @@ import (
 // allocated is what a file takes on the disk, as far as the system says.
 func allocated(info fs.FileInfo) int64 { return info.Size() }
 
-// cpuTime is the CPU time that this process has used, as far as the system says.
-func cpuTime() time.Duration { return 0 }
+// CPUTime is the CPU time that this process has used, as far as the system says.
+func CPUTime() time.Duration { return 0 }
