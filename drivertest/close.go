@@ -1,7 +1,9 @@
 package drivertest
 
 import (
+	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +32,29 @@ var closeTests = []test{
 			if err := e.log.Close(); err != nil {
 				e.Errorf("Close: %v", err)
 			}
+		}
+	}},
+	{"no goroutine outlives Close", func(e *env) {
+		before := runtime.NumGoroutine()
+		other := e.another(nil)
+		other.append(other.events("item-1", 10)...)
+		ctx, cancel := context.WithCancel(e.ctx)
+		woken := other.waiting(ctx, 10)
+		for range other.log.Read(e.ctx, everything, driver.ReadOptions{}) {
+			break
+		}
+		cancel()
+		woken(other)
+		if err := other.log.Close(); err != nil {
+			e.Errorf("Close: %v", err)
+		}
+		begin := time.Now()
+		for runtime.NumGoroutine() > before && time.Since(begin) < patience {
+			time.Sleep(time.Millisecond) // what is about to end may end
+		}
+		if n := runtime.NumGoroutine(); n > before {
+			stacks := make([]byte, 1<<16)
+			e.Errorf("%d goroutines before the log was opened, %d after it was closed:\n%s", before, n, stacks[:runtime.Stack(stacks, true)])
 		}
 	}},
 	{"Close waits for appends under way", func(e *env) {

@@ -154,6 +154,16 @@ var appendMutants = []mutant{
 			return func() (driver.Receipt, error) { <-done; return r, err }
 		}
 	}},
+	{"who submits and who appends are judged apart", "submit/several may submit and append at once, each in its own order", func(l *liar) {
+		l.submit = func(ctx context.Context, b driver.Batch) func() (driver.Receipt, error) {
+			answer := make(chan func() (driver.Receipt, error), 1)
+			go func() {
+				r, err := l.Append(ctx, b)
+				answer <- func() (driver.Receipt, error) { return r, err }
+			}()
+			return func() (driver.Receipt, error) { return (<-answer)() }
+		}
+	}},
 	{"one that is refused stops those behind it", "submit/one that is refused does not stop those behind it", func(l *liar) {
 		var stopped error
 		l.submit = func(ctx context.Context, b driver.Batch) func() (driver.Receipt, error) {
@@ -167,6 +177,13 @@ var appendMutants = []mutant{
 	}},
 	{"Close does nothing", "close/every method of a closed log says so", func(l *liar) {
 		l.close = func() error { return nil }
+	}},
+	{"a goroutine outlives Close", "close/no goroutine outlives Close", func(l *liar) {
+		never := make(chan struct{})
+		l.close = func() error {
+			go func() { <-never }()
+			return l.handle.Close()
+		}
 	}},
 	{"a second Close is an error", "close/a second Close does nothing", func(l *liar) {
 		l.close = func() error {

@@ -138,6 +138,10 @@ var readMutants = []mutant{
 		i.Types = i.Types[:min(len(i.Types), 1)]
 		return []driver.Item{i}
 	})},
+	{"only a hundred names are looked for", "query/a query may name many streams, types, tags and IDs", queries(func(i driver.Item) []driver.Item {
+		i.Streams = i.Streams[:min(len(i.Streams), 100)]
+		return []driver.Item{i}
+	})},
 	{"a category is a prefix", "query/a category selects its streams and no others", func(l *liar) {
 		l.read = func(ctx context.Context, q driver.Query, o driver.ReadOptions) iter.Seq2[driver.Record, error] {
 			if len(q.Items) != 1 || q.Items[0].Category != "it" {

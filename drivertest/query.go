@@ -65,6 +65,31 @@ var queryTests = []test{
 			}
 		}
 	}},
+	{"a query may name many streams, types, tags and IDs", func(e *env) {
+		var many [4]driver.Query
+		for i := range 300 {
+			n := fmt.Sprintf("%03d", (i*7)%300) // not in order of position
+			e.append(e.event("item-"+n, "Type"+n, "n:"+n), e.event("other-"+n, "Other", "n:x"+n))
+			if i%3 > 0 {
+				many[0].Items = append(many[0].Items, driver.Item{Tags: []string{"n:" + n}})
+			}
+		}
+		var streams, types []string
+		var ids []driver.ID
+		for _, r := range e.read(many[0], driver.ReadOptions{Backward: true}) {
+			streams, types, ids = append(streams, r.Stream), append(types, r.Type), append(ids, r.ID)
+		}
+		many[1], many[2], many[3] = ofStream(streams...), items(driver.Item{Types: types}), items(driver.Item{IDs: ids})
+		all := e.all()
+		for _, q := range many {
+			same(e.T, e.read(q, driver.ReadOptions{}), filtered(all, many[0], driver.ReadOptions{}))
+			same(e.T, e.read(q, driver.ReadOptions{After: 400, Backward: true}), filtered(all, many[0], driver.ReadOptions{After: 400, Backward: true}))
+			c := e.conflict(driver.NoneAfter(q, 590))
+			if c.Position <= 590 || !q.Matches(&all[c.Position-1].Event) {
+				e.Errorf("the conflict names position %d", c.Position)
+			}
+		}
+	}},
 	{"any query selects what it matches", func(e *env) {
 		e.seeds(2, func(e *env, r *rand.Rand) {
 			all := zoo(e)

@@ -58,6 +58,34 @@ var submitTests = []test{
 		}
 		equal(e.T, "answers", got, "<nil> 1 false, *driver.InvalidError 0 false, *driver.ConflictError 0 false, <nil> 1 true, *driver.IDError 0 false, <nil> 3 false, ")
 	}},
+	{"several may submit and append at once, each in its own order", func(e *env) {
+		s := capability[driver.Submitter](e)
+		race(e, 8, func(w int) error {
+			stream := fmt.Sprintf("item-%d", w)
+			var answers []func() (driver.Receipt, error)
+			for v := range uint64(60) {
+				b := driver.Batch{Events: []driver.Event{e.event(stream, "A"), e.event("shared", "B")}, Conditions: []driver.Condition{driver.StreamAt(stream, v)}}
+				if w%2 == 0 {
+					answers = append(answers, s.Submit(e.ctx, b))
+				} else if _, err := e.log.Append(e.ctx, b); err != nil {
+					return err
+				}
+			}
+			last := driver.Position(0)
+			for v, answer := range answers {
+				r, err := answer()
+				if err != nil {
+					return err
+				}
+				if r.First <= last || r.Versions[0] != uint64(v+1) {
+					return fmt.Errorf("batch %d is at %d with version %d, the one before ends at %d", v, r.First, r.Versions[0], last)
+				}
+				last = r.Last
+			}
+			return nil
+		})
+		equal(e.T, "records", len(e.all()), 8*60*2)
+	}},
 	{"answers may be asked for in any order or never", func(e *env) {
 		s := capability[driver.Submitter](e)
 		var answers []func() (driver.Receipt, error)
