@@ -54,3 +54,5 @@ func TestConformance(t *testing.T) {
 func TestConformanceWithSmallSegments(t *testing.T) {
 	drivertest.Run(t, harness{segmentBytes: 4 << 10, clocks: &sync.Map{}})
 }
+
+func BenchmarkConformance(b *testing.B) { drivertest.Bench(b, harness{clocks: &sync.Map{}}) }
