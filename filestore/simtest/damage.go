@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/annals-db/annals/driver"
+	"github.com/annals-db/annals/internal/simfs"
 )
 
 // inspection is what a store that may be damaged says and serves.
@@ -90,31 +91,60 @@ func (w *world) judgeLoss() {
 	}
 }
 
-// flip inverts bits of a store that was closed: in the payload of a record
-// that was acknowledged, or anywhere.
-func (w *world) flip() {
+// harm damages a store that was closed: a bit of the payload of a record that
+// was acknowledged, a bit anywhere, or a whole file. What it does must be
+// named, or make no difference at all.
+func (w *world) harm() {
 	files := w.disk.Files()
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(files)), func(n string) bool { return len(files[n]) == 0 || !strings.HasPrefix(n, dir) })
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(files)), func(n string) bool { return len(files[n]) == 0 || !strings.HasPrefix(n, dir+"/") })
 	if len(names) == 0 {
 		return
 	}
 	w.count(Stats{Flips: 1})
-	if e := w.history.pick(w.rand.IntN, func(e *entry) bool { return e.receipt != nil }); e != nil && chance(w.rand, 60) {
-		i := w.rand.IntN(len(e.batch.Events))
-		if w.flipPayload(files, names, e, i) {
+	if e := w.history.pick(w.rand.IntN, func(e *entry) bool { return e.receipt != nil }); e != nil && chance(w.rand, 40) {
+		if w.flipPayload(files, names, e, w.rand.IntN(len(e.batch.Events))) {
 			return
 		}
 	}
 	name := one(w.rand, names)
-	bit := w.rand.Int64N(int64(len(files[name])) * 8)
-	w.say("bit %d of %s is flipped", bit, name)
-	w.disk.Flip(name, bit)
+	if chance(w.rand, 50) {
+		bit := w.rand.Int64N(int64(len(files[name])) * 8)
+		w.say("bit %d of %s is flipped", bit, name)
+		w.disk.Flip(name, bit)
+	} else {
+		w.harmFile(files, names, name)
+	}
 	in := w.inspect()
 	end := in.end()
 	if len(in.named) == 0 {
 		end = whole
 	}
 	w.expect(w.history.check(in.log, end))
+}
+
+// harmFile loses a file, a part of it, or puts the bytes of another in its place.
+func (w *world) harmFile(files map[string][]byte, names []string, name string) {
+	data := slices.Clone(files[name])
+	switch w.rand.IntN(4) {
+	case 0:
+		w.say("%s is lost", name)
+		w.disk.Lose(name)
+		return
+	case 1:
+		n := w.rand.IntN(len(data))
+		w.say("%s ends at byte %d", name, n)
+		data = data[:n]
+	case 2:
+		from := w.rand.IntN(len(data)) / simfs.Sector * simfs.Sector
+		w.say("the sector at byte %d of %s reads as zeros", from, name)
+		clear(data[from:min(len(data), from+simfs.Sector)])
+	case 3:
+		other := one(w.rand, names)
+		w.say("%s and %s change places", name, other)
+		data = files[other]
+		w.disk.Replace(other, files[name])
+	}
+	w.disk.Replace(name, data)
 }
 
 // flipPayload flips a bit of the payload of event i of e, and reports whether

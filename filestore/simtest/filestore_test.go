@@ -1,6 +1,7 @@
 package simtest
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -24,6 +25,10 @@ var fileStore = Store{
 			return nil, err
 		}
 		return log, nil
+	},
+	Backup: func(ctx context.Context, log driver.Log, dir string) (driver.Position, error) {
+		r, err := log.(*filestore.Store).Backup(ctx, dir, nil)
+		return r.Head, err
 	},
 	Data:    func(name string) bool { return strings.HasSuffix(name, ".seg") },
 	Readers: true,

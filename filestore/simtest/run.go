@@ -87,8 +87,8 @@ func (w *world) live(end ending) {
 	case w.broken():
 	case w.lossy:
 		w.judgeLoss()
-	case w.theme == "flip" && end == closing && w.began:
-		w.flip()
+	case w.theme == "flip" && end == closing && w.log != nil:
+		w.harm()
 	}
 }
 
@@ -194,6 +194,7 @@ func (w *world) examine() {
 		w.checkState(s.State())
 	}
 	w.treeHead(info.Head)
+	w.checkBackup()
 }
 
 // verify asks the store to check itself.
@@ -247,6 +248,10 @@ func (w *world) work(steps int, inSync bool) {
 	}
 	if w.store.Readers && chance(w.rand, 15) {
 		w.client(w.rival)
+	}
+	if w.store.Backup != nil && chance(w.rand, 20) {
+		quota := 1 + w.rand.IntN(2)
+		w.client(func() { w.archivist(quota) })
 	}
 	if chance(w.rand, 40) {
 		quota := w.rand.IntN(8)

@@ -31,6 +31,9 @@ type Store struct {
 	// Data reports whether the file of that name holds records, so that a
 	// failed sync of it must make the store read-only. Defaults to every file.
 	Data func(name string) bool
+	// Backup copies the log to a directory and returns the last position in the
+	// copy. Defaults to no backups.
+	Backup func(ctx context.Context, log driver.Log, dir string) (driver.Position, error)
 	// Readers says that the store can be opened read-only beside the writer.
 	Readers bool
 }
@@ -51,9 +54,10 @@ type Result struct {
 
 // Stats count what happened in runs.
 type Stats struct {
-	Lives, Cuts, Kills, Closes                         int
-	Acks, Repeats, Conflicts, Unknown, Full, Reads     int
-	Records, LossesNamed, LossesSilent, Flips, FlipsIn int
+	Lives, Cuts, Kills, Closes                     int
+	Acks, Repeats, Conflicts, Unknown, Full, Reads int
+	Records, Backups                               int
+	LossesNamed, LossesSilent, Flips, FlipsIn      int
 }
 
 // Add adds o to s.
@@ -69,6 +73,7 @@ func (s *Stats) Add(o Stats) {
 	s.Full += o.Full
 	s.Reads += o.Reads
 	s.Records += o.Records
+	s.Backups += o.Backups
 	s.LossesNamed += o.LossesNamed
 	s.LossesSilent += o.LossesSilent
 	s.Flips += o.Flips
@@ -80,20 +85,21 @@ const dir = "/data/log"
 // world is one run: a disk, a store on it that lives several times, and what
 // has been promised.
 type world struct {
-	store   Store
-	o       Options
-	seed    uint64
-	rand    *rand.Rand
-	disk    *simfs.Disk
-	turns   turns
-	clock   *clock
-	history *history
-	theme   string
-	uniform bool // all batches are of one size, so that what a crash left lines up with what is written over it
-	began   bool // the store was open for writing once
-	lied    bool // the disk has lied
-	lossy   bool // the disk lied and lost power
-	over    bool // nothing more can be asked of this store
+	store    Store
+	o        Options
+	seed     uint64
+	rand     *rand.Rand
+	disk     *simfs.Disk
+	turns    turns
+	clock    *clock
+	history  *history
+	theme    string
+	uniform  bool            // all batches are of one size, so that what a crash left lines up with what is written over it
+	began    bool            // the store was open for writing once
+	lied     bool            // the disk has lied
+	archived driver.Position // the end of the last backup that succeeded
+	lossy    bool            // the disk lied and lost power
+	over     bool            // nothing more can be asked of this store
 
 	*life
 

@@ -116,6 +116,35 @@ func (d *Disk) Flip(name string, bit int64) bool {
 	return true
 }
 
+// Replace makes the bytes of a file at rest others, on the disk and as read. It
+// reports whether there is such a file.
+func (d *Disk) Replace(name string, data []byte) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, err := d.find(name)
+	if err != nil || n.file == nil {
+		return false
+	}
+	n.file.disk = slices.Clone(data)
+	n.file.restart()
+	return true
+}
+
+// Lose takes a name away at rest, on the disk and as seen. It reports whether
+// there was one.
+func (d *Disk) Lose(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	in, last, err := d.parent(name)
+	if err != nil {
+		return false
+	}
+	_, ok := in.current[last]
+	delete(in.current, last)
+	delete(in.disk, last)
+	return ok
+}
+
 // Clone returns another disk that holds durably what processes see on this
 // one, without its hooks and processes.
 func (d *Disk) Clone(seed uint64) *Disk {

@@ -323,6 +323,24 @@ func TestFlip(t *testing.T) {
 	}
 }
 
+func TestDamageAtRest(t *testing.T) {
+	d := New(1, nil)
+	p := d.Process()
+	must(t, p.MkdirAll("db", 0o700))
+	must(t, p.SyncDir("/"))
+	durable(t, p, "db/f", "a")
+	durable(t, p, "db/g", "b")
+	if !d.Replace("/db/f", []byte("other")) || !d.Lose("/db/g") || d.Lose("/db/g") || d.Replace("/db/g", nil) {
+		t.Fatal("Replace and Lose")
+	}
+	if got := after(d, "/db/f"); got != "other" {
+		t.Errorf("%q after Replace and a power cut, want other", got)
+	}
+	if _, ok := d.Files()["/db/g"]; ok {
+		t.Error("what was lost is back")
+	}
+}
+
 func TestLock(t *testing.T) {
 	d := New(1, nil)
 	p, q := d.Process(), d.Process()
