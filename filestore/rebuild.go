@@ -44,7 +44,24 @@ func RebuildIndexes(ctx context.Context, dir string, opts *Options, progress fun
 	if err != nil {
 		return err
 	}
+	if err := l.syncLast(); err != nil {
+		return err
+	}
 	return s.rebuildAll(ctx, sealed, progress)
+}
+
+// syncLast makes sure that the last segment is on the disk, as the index file
+// of the one before it says.
+func (l *loader) syncLast() error {
+	if len(l.unused) == 0 {
+		return nil
+	}
+	g := l.unused[len(l.unused)-1]
+	size, err := g.file.Size()
+	if err != nil {
+		return err
+	}
+	return rewrite(g, 0, size)
 }
 
 // sealedSegments opens all segments that another follows.

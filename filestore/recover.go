@@ -232,8 +232,13 @@ func (l *loader) addFull(g *segment, next driver.Position) error {
 		return nil
 	}
 	l.s.recovery.Rebuilt = append(l.s.recovery.Rebuilt, g.name)
-	if !l.bounded && len(l.v.segments) > sealBacklog {
-		return l.s.sealSegment(l.v.segments[len(l.v.segments)-1])
+	// An index file says that records lie behind its segment, so they must be
+	// on the disk first: those of g are, since another segment was begun behind
+	// it, those of the active one are not before settle.
+	if n := len(l.v.segments) - 2; !l.bounded && n >= sealBacklog {
+		if before := l.v.segments[n]; before.index.Load().mem != nil {
+			return l.s.sealSegment(before)
+		}
 	}
 	return nil
 }
