@@ -55,7 +55,11 @@ func merged(chains []chain, others []uint32, low, high int64, backward bool) ste
 	if backward && len(others) == 0 && len(chains) > 0 && len(chains) <= 8 {
 		return newDescent(chains, low, high)
 	}
-	all := others
+	total := int64(len(others))
+	for _, c := range chains {
+		total += int64(c.count)
+	}
+	all := slices.Grow(others, int(min(total, high-low+1)))
 	for i := range chains {
 		for {
 			o, ok := chains[i].next(uint32(high + 1))
@@ -65,8 +69,13 @@ func merged(chains []chain, others []uint32, low, high int64, backward bool) ste
 			all = append(all, o)
 		}
 	}
-	slices.Sort(all)
-	return listed(slices.Compact(all), backward)
+	if len(chains) == 1 && len(others) == 0 {
+		slices.Reverse(all) // a chain goes downwards
+	} else {
+		slices.Sort(all)
+		all = slices.Compact(all)
+	}
+	return listed(all, backward)
 }
 
 // stepper returns the next ordinal, ok false at the end.

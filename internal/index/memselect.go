@@ -20,13 +20,13 @@ func (m *Mem) Select(q driver.Query, after, upTo driver.Position, backward bool)
 		if len(items) == 0 && !all {
 			return
 		}
-		next := m.candidates(items, all, low, high, backward)
+		next, exact := m.candidates(items, all, low, high, backward)
 		for {
 			ordinal, ok := next()
 			if !ok {
 				return
 			}
-			if !all && !slices.ContainsFunc(items, func(f criteria) bool { return f.matches(uint32(ordinal)) }) {
+			if !exact && !anyMatches(items, uint32(ordinal)) {
 				continue
 			}
 			if !yield(m.hit(uint32(ordinal)), nil) {
@@ -34,6 +34,15 @@ func (m *Mem) Select(q driver.Query, after, upTo driver.Position, backward bool)
 			}
 		}
 	}
+}
+
+func anyMatches(items []criteria, ordinal uint32) bool {
+	for i := range items {
+		if items[i].matches(ordinal) {
+			return true
+		}
+	}
+	return false
 }
 
 // ordinals returns the ordinals of the positions in (after, upTo] of a segment
@@ -197,12 +206,14 @@ func contains(sorted []uint32, v uint32) bool {
 
 // candidates returns a walk over the ordinals in [low, high], of which every
 // one that matches an item is one: by the rarest chains of each item, or over
-// all of them where that is less work.
-func (m *Mem) candidates(items []criteria, all bool, low, high int64, backward bool) stepper {
+// all of them where that is less work. exact says that each is a match.
+func (m *Mem) candidates(items []criteria, all bool, low, high int64, backward bool) (next stepper, exact bool) {
 	var chains []chain
 	var found []uint32
+	exact = true
 	for i := range items {
 		f := &items[i]
+		exact = exact && f.chainsOnly()
 		switch {
 		case len(f.ids) > 0:
 			found = append(found, m.withIDs(f.ids, low, high)...)
@@ -217,9 +228,20 @@ func (m *Mem) candidates(items []criteria, all bool, low, high int64, backward b
 		total += int64(c.count)
 	}
 	if all || total > 0 && total*2 >= high-low {
-		return span(low, high, backward)
+		return span(low, high, backward), len(items) == 0
 	}
-	return merged(chains, found, low, high, backward)
+	return merged(chains, found, low, high, backward), exact
+}
+
+// chainsOnly reports whether the records of the chains are just those that match.
+func (f *criteria) chainsOnly() bool {
+	asked := 0
+	for _, one := range [...]bool{f.types != nil, f.streams != nil, f.hasCategory, len(f.tags) > 0} {
+		if one {
+			asked++
+		}
+	}
+	return asked == 1 && len(f.tags) <= 1 && len(f.ids) == 0 && f.chains != nil
 }
 
 // withIDs returns the ordinals in [low, high] of the records with these IDs.
