@@ -27,12 +27,9 @@ func (h *History) Bisect(ctx context.Context, p Predicate, from, to Point) (Bise
 	if err != nil {
 		return Bisection{}, err
 	}
-	high, err := h.resolve(ctx, to)
+	high, err := h.lastAt(ctx, to)
 	if err != nil {
 		return Bisection{}, err
-	}
-	if high == 0 {
-		return Bisection{}, fmt.Errorf("stream %q: %w", h.stream, annals.ErrNotFound)
 	}
 	if low > high {
 		low, high = high, low
@@ -51,7 +48,7 @@ func (h *History) Bisect(ctx context.Context, p Predicate, from, to Point) (Bise
 		return b, err
 	}
 	if holdsLow == holdsHigh {
-		return b, fmt.Errorf("no flip to find: %s %s at both version %d and version %d of %q: %w", p, hold(holdsLow), low, high, h.stream, annals.ErrNotFound)
+		return b, fmt.Errorf("%w: no flip, for %s %s at both version %d and version %d of %q", annals.ErrNotFound, p, hold(holdsLow), low, high, h.stream)
 	}
 	for high-low > 1 {
 		mid := low + (high-low)/2

@@ -20,12 +20,9 @@ type Origin struct {
 // it leads to; a path that leads to nothing is an error that wraps
 // annals.ErrNotFound.
 func (h *History) Blame(ctx context.Context, at Point, path Path) ([]Origin, error) {
-	version, err := h.resolve(ctx, at)
+	version, err := h.lastAt(ctx, at)
 	if err != nil {
 		return nil, err
-	}
-	if version == 0 {
-		return nil, fmt.Errorf("stream %q at this point: %w", h.stream, annals.ErrNotFound)
 	}
 	last := map[string]*annals.Record{} // by path; with a NUL behind it, of what was taken out of the object or array there
 	var value any
@@ -55,7 +52,7 @@ func (h *History) Blame(ctx context.Context, at Point, path Path) ([]Origin, err
 		}
 	})
 	if len(origins) == 0 {
-		return nil, fmt.Errorf("field %s of %q at version %d: %w", path, h.stream, version, annals.ErrNotFound)
+		return nil, fmt.Errorf("%w: field %s of %q at version %d", annals.ErrNotFound, path, h.stream, version)
 	}
 	return origins, nil
 }

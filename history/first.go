@@ -26,7 +26,7 @@ func (h *History) First(ctx context.Context, p Predicate) (Flip, error) {
 			return f, nil
 		}
 	}
-	return Flip{}, fmt.Errorf("%s never holds in the %d versions of %q: %w", p, last, h.stream, annals.ErrNotFound)
+	return Flip{}, fmt.Errorf("%w: %s never holds in the %d versions of %q", annals.ErrNotFound, p, last, h.stream)
 }
 
 // Flips yields every event at which p began to hold or ceased to, in order. At

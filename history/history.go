@@ -18,7 +18,7 @@ type History struct {
 	log    driver.Log
 	stream string
 	fold   Fold
-	upTo   annals.Position // 0: the head
+	until  Point
 	kept   *kept
 }
 
@@ -27,10 +27,11 @@ func Of(log driver.Log, stream string, f Fold) *History {
 	return &History{log: log, stream: stream, fold: f, kept: &kept{}}
 }
 
-// Until returns the history as it was at a position of the log.
-func (h *History) Until(p annals.Position) *History {
+// Until returns the history as it was at a point: up to a version, or as of a
+// position or time of the log.
+func (h *History) Until(p Point) *History {
 	past := *h
-	past.upTo = p
+	past.until = p
 	return &past
 }
 
@@ -59,6 +60,19 @@ func Time(t time.Time) Point { return Point{time: t} }
 // resolve returns the version that p stands for; one that does not exist is a
 // *driver.PositionError.
 func (h *History) resolve(ctx context.Context, p Point) (uint64, error) {
+	v, err := h.find(ctx, p)
+	if err != nil || h.until == (Point{}) {
+		return v, err
+	}
+	last, err := h.find(ctx, h.until)
+	if err == nil && p.version > last {
+		err = &driver.PositionError{What: fmt.Sprintf("version %d of %q (its last by then is %d)", p.version, h.stream, last)}
+	}
+	return min(v, last), err
+}
+
+// find is resolve in the whole history.
+func (h *History) find(ctx context.Context, p Point) (uint64, error) {
 	if p.zero {
 		return 0, nil
 	}
@@ -67,50 +81,54 @@ func (h *History) resolve(ctx context.Context, p Point) (uint64, error) {
 		return 0, err
 	}
 	upTo := info.Head
-	if h.upTo != 0 {
-		upTo = h.upTo
-	}
 	switch {
-	case p.position > info.Head || h.upTo > info.Head:
-		return 0, &driver.PositionError{What: fmt.Sprintf("position %d", max(p.position, h.upTo)), Head: info.Head}
+	case p.position > info.Head:
+		return 0, &driver.PositionError{What: fmt.Sprintf("position %d", p.position), Head: info.Head}
 	case p.position != 0:
-		upTo = min(upTo, p.position)
+		upTo = p.position
 	case !p.time.IsZero():
-		at, err := driver.PositionAt(ctx, h.log, p.time)
+		if upTo, err = driver.PositionAt(ctx, h.log, p.time); err != nil {
+			return 0, err
+		}
+	}
+	if upTo == 0 {
+		return 0, h.exists(p, 0, info.Head)
+	}
+	for r, err := range h.log.Read(ctx, h.query(), driver.ReadOptions{UpTo: upTo, Backward: true, Limit: 1}) {
 		if err != nil {
 			return 0, err
 		}
-		if at == 0 {
-			return 0, nil
+		if p.version != 0 {
+			return p.version, h.exists(p, r.Version, info.Head)
 		}
-		upTo = min(upTo, at)
+		return r.Version, nil
 	}
-	last := uint64(0)
-	if upTo > 0 {
-		for r, err := range h.log.Read(ctx, h.query(), driver.ReadOptions{UpTo: upTo, Backward: true, Limit: 1}) {
-			if err != nil {
-				return 0, err
-			}
-			last = r.Version
-		}
-	}
-	if p.version > last {
-		return 0, &driver.PositionError{What: fmt.Sprintf("version %d of %q (its last is %d)", p.version, h.stream, last), Head: info.Head}
-	}
-	if p.version != 0 {
-		return p.version, nil
-	}
-	return last, nil
+	return 0, h.exists(p, 0, info.Head)
 }
 
-// last returns the last version; none is an error that wraps annals.ErrNotFound.
-func (h *History) last(ctx context.Context) (uint64, error) {
-	v, err := h.resolve(ctx, Point{})
+// exists is what is wrong with a version that is asked for, where last is the last one.
+func (h *History) exists(p Point, last uint64, head annals.Position) error {
+	if p.version > last {
+		return &driver.PositionError{What: fmt.Sprintf("version %d of %q (its last is %d)", p.version, h.stream, last), Head: head}
+	}
+	return nil
+}
+
+// lastAt returns the version at a point; none is an error that wraps annals.ErrNotFound.
+func (h *History) lastAt(ctx context.Context, p Point) (uint64, error) {
+	v, err := h.resolve(ctx, p)
 	if err == nil && v == 0 {
-		err = fmt.Errorf("stream %q: %w", h.stream, annals.ErrNotFound)
+		by := ""
+		if p != (Point{}) || h.until != (Point{}) {
+			by = " by then"
+		}
+		err = fmt.Errorf("%w: stream %q has no event%s", annals.ErrNotFound, h.stream, by)
 	}
 	return v, err
 }
+
+// last returns the last version; none is an error that wraps annals.ErrNotFound.
+func (h *History) last(ctx context.Context) (uint64, error) { return h.lastAt(ctx, Point{}) }
 
 func (h *History) query() driver.Query {
 	return driver.Query{Items: []driver.Item{{Streams: []string{h.stream}}}}

@@ -196,7 +196,7 @@ func TestState(t *testing.T) {
 							t.Fatalf("version %d: got %d, %s, %v, want %s", v, version, text(got), err, text(f.states[v]))
 						}
 					}
-					got, version, err := h.Until(rec.Position).State(t.Context(), history.Point{})
+					got, version, err := h.Until(history.Position(rec.Position)).State(t.Context(), history.Point{})
 					if err != nil || version != uint64(v) || !same(got, f.states[v]) {
 						t.Fatalf("until %d: got %d, %s, %v", rec.Position, version, text(got), err)
 					}

@@ -67,6 +67,8 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	_ = root.RegisterFlagCompletionFunc("store", cobra.FixedCompletions([]string{"file:", "mem:"}, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.stateCommand(),
+		a.logCommand(), a.showCommand(), a.diffCommand(), a.blameCommand(), a.firstCommand(), a.bisectCommand(),
+		a.traceCommand(), a.queryCommand(), a.whatIfCommand(), a.foldCommand(),
 		a.importCommand(), a.exportCommand(),
 		a.verifyCommand(), a.infoCommand(), a.backupCommand(), a.restoreCommand(),
 		a.benchCommand(), a.demoCommand(), a.errorsCommand(), a.versionCommand(),

@@ -19,13 +19,13 @@ import (
 func (a *app) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import",
-		Short: "Load events from a file: csv or jsonl",
+		Short: "Load events from a file or a repository: csv, jsonl or git",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("import what? csv or jsonl; see %s --help", cmd.CommandPath())
+			return usagef("import what? csv, jsonl or git; see %s --help", cmd.CommandPath())
 		},
 	}
-	cmd.AddCommand(a.importCSVCommand(), a.importJSONLCommand())
+	cmd.AddCommand(a.importCSVCommand(), a.importJSONLCommand(), a.importGitCommand())
 	return cmd
 }
 

@@ -58,13 +58,16 @@ type printer struct {
 	headers []string
 	width   int // of the terminal, 0 for no limit
 	page    [][]string
+	colour  bool
+	colours []string // of the rows of page
+	tint    string   // of the row that is added
 	printed int
 }
 
 const pageRows = 200
 
 func (a *app) printer(headers ...string) *printer {
-	p := &printer{w: bufio.NewWriterSize(a.out, 64<<10), format: a.format, headers: headers}
+	p := &printer{w: bufio.NewWriterSize(a.out, 64<<10), format: a.format, headers: headers, colour: a.colours()}
 	if f, ok := a.out.(*os.File); ok {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
 			p.width = width
@@ -73,10 +76,17 @@ func (a *app) printer(headers ...string) *printer {
 	return p
 }
 
+// addIn adds a row that is coloured in a terminal.
+func (p *printer) addIn(colour string, i item) {
+	p.tint = colour
+	p.add(i)
+	p.tint = ""
+}
+
 func (p *printer) add(i item) {
 	switch p.format {
 	case formatTable:
-		p.page = append(p.page, i.cells)
+		p.page, p.colours = append(p.page, i.cells), append(p.colours, p.tint)
 		if len(p.page) == pageRows {
 			p.flushPage()
 		}
@@ -129,16 +139,16 @@ func (p *printer) flushPage() {
 		}
 	}
 	if p.printed == 0 {
-		p.row(p.headers, widths)
+		p.row(p.headers, widths, bold)
 	}
-	for _, row := range p.page {
-		p.row(row, widths)
+	for i, row := range p.page {
+		p.row(row, widths, p.colours[i])
 		p.printed++
 	}
-	p.page = p.page[:0]
+	p.page, p.colours = p.page[:0], p.colours[:0]
 }
 
-func (p *printer) row(cells []string, widths []int) {
+func (p *printer) row(cells []string, widths []int, colour string) {
 	var b strings.Builder
 	for i, c := range cells {
 		if i > 0 {
@@ -152,6 +162,9 @@ func (p *printer) row(cells []string, widths []int) {
 	line := b.String()
 	if runes := []rune(line); p.width > 0 && len(runes) > p.width {
 		line = string(runes[:p.width-1]) + "…"
+	}
+	if p.colour && colour != "" {
+		line = colour + line + reset
 	}
 	p.w.WriteString(line)
 	p.w.WriteByte('\n')

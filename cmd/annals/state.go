@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
@@ -21,11 +19,10 @@ import (
 // stateFlags are the flags of state.
 type stateFlags struct {
 	selection
-	fold, foldFile string
-	foldLimit      time.Duration
-	atVersion      uint64
-	asOccurred     string
-	each           bool
+	fold       foldFlags
+	atVersion  uint64
+	asOccurred string
+	each       bool
 }
 
 func (a *app) stateCommand() *cobra.Command {
@@ -40,7 +37,8 @@ A fold says how: a jq program whose input is the state, at first {}, with the
 event as $event (in the form that read prints), and whose one output is the next
 state. Integers are exact, whatever their size; other numbers are 64-bit floating
 point once computed with. A fold looks at nothing else: now, env and input are
-refused. Without one, each event's data is merged into the state (RFC 7386).
+refused. Without one, that which "fold set" keeps for the category is used; else each
+event's data is merged into the state (RFC 7386).
 
 ` + when.Syntax + "\n\n" + wire.QuerySyntax,
 		Example: `  annals state item-laptop
@@ -54,10 +52,8 @@ refused. Without one, each event's data is merged into the state (RFC 7386).
 	}
 	f.queryFlags(cmd)
 	f.boundFlags(cmd)
+	f.fold.flags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.fold, "fold", "", "the jq program (default: merge the data)")
-	flags.StringVar(&f.foldFile, "fold-file", "", "the file that holds it")
-	flags.DurationVar(&f.foldLimit, "fold-limit", 5*time.Second, "how long it may take on one event")
 	flags.Uint64Var(&f.atVersion, "at-version", 0, "the stream's state at this version")
 	flags.StringVar(&f.asOccurred, "as-occurred", "", "of all that is known now, what had occurred by TIME, in that order")
 	flags.BoolVar(&f.each, "each", false, "the state of each stream by itself, one an object with stream, version and state")
@@ -69,10 +65,6 @@ func (a *app) state(cmd *cobra.Command, f *stateFlags, args []string) error {
 	if err := f.check(cmd, args); err != nil {
 		return err
 	}
-	program, err := f.program()
-	if err != nil {
-		return err
-	}
 	q, err := f.query(args)
 	if err != nil {
 		return err
@@ -82,6 +74,14 @@ func (a *app) state(cmd *cobra.Command, f *stateFlags, args []string) error {
 		return err
 	}
 	defer log.Close()
+	category := f.category
+	if len(args) == 1 {
+		category = driver.Category(args[0])
+	}
+	program, err := f.fold.compile(ctx, log, category)
+	if err != nil {
+		return err
+	}
 	upTo, nothing, err := f.upTo(ctx, cmd, a, log)
 	if err != nil {
 		return err
@@ -125,31 +125,10 @@ func (f *stateFlags) check(cmd *cobra.Command, args []string) error {
 		return usagef("--at-version needs a STREAM and a version from 1")
 	case version && f.atVersion > 1<<62:
 		return fmt.Errorf("%w: version %d of stream %q", driver.ErrNotFound, f.atVersion, args[0])
-	case f.fold != "" && f.foldFile != "":
-		return usagef("use --fold or --fold-file, not both")
 	case version && (f.asOf != "" || f.at != 0), f.asOccurred != "" && (version || f.asOf != "" || f.at != 0):
 		return usagef("use one of --at-version, --at, --as-of and --as-occurred")
 	}
-	return nil
-}
-
-func (f *stateFlags) program() (*fold.Fold, error) {
-	text := f.fold
-	if f.foldFile != "" {
-		file, err := os.ReadFile(f.foldFile)
-		if err != nil {
-			return nil, usagef("--fold-file: %v", err)
-		}
-		text = string(file)
-	}
-	if strings.TrimSpace(text) == "" {
-		return fold.Merge(), nil
-	}
-	program, err := fold.Compile(text, &fold.Options{Limit: f.foldLimit})
-	if err != nil {
-		return nil, usage(err)
-	}
-	return program, nil
+	return f.fold.check()
 }
 
 // noStream says that a stream has no event, up to a position where that is not 0.
