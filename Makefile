@@ -16,7 +16,7 @@ RACE = $(shell CGO_ENABLED=1 go build -race runtime/cgo 2>/dev/null && echo -rac
 
 test:
 	@[ -n "$(RACE)" ] || echo "no C compiler: the tests run without the race detector" >&2
-	go test $(RACE) -timeout 20m ./...
+	go test $(RACE) -timeout 30m ./...
 
 check: fmt vet lint tidy cross modules test
 
