@@ -24,10 +24,16 @@ type blockShard struct {
 	hand   int // of the clock that chooses what to drop
 }
 
-type blockKey struct {
-	segment uint64
-	number  int64
+// blockKey is the number of a segment and, in the lower half, of a block in it.
+type blockKey uint64
+
+// keyOf returns the key of the block of g that holds offset.
+func keyOf(g *segment, offset int64) blockKey {
+	return blockKey(g.number<<32 | uint64(offset/blockSize))
 }
+
+// start is the offset in the segment at which the block begins.
+func (k blockKey) start() int64 { return int64(k&0xFFFFFFFF) * blockSize }
 
 type block struct {
 	key  blockKey
@@ -46,13 +52,13 @@ func newBlockCache(bytes int64) *blockCache {
 }
 
 func (c *blockCache) shard(k blockKey) *blockShard {
-	return &c.shards[(uint64(k.number)^k.segment*7)%uint64(len(c.shards))]
+	return &c.shards[(k^k>>32*7)%blockKey(len(c.shards))]
 }
 
 // frame returns a copy, in a's memory, of the frame at offset of g, of which
 // the bytes before end can be read.
 func (c *blockCache) frame(g *segment, offset, end int64, a *arena) ([]byte, error) {
-	k := blockKey{g.number, offset / blockSize}
+	k := keyOf(g, offset)
 	if b, ok := c.shard(k).frame(k, int(offset%blockSize), a); ok {
 		return b, nil
 	}
@@ -100,7 +106,7 @@ func (c *blockCache) read(g *segment, offset, end int64, dst []byte) error {
 		return readFull(g, dst, offset)
 	}
 	for len(dst) > 0 {
-		k := blockKey{g.number, offset / blockSize}
+		k := keyOf(g, offset)
 		within := int(offset % blockSize)
 		n := min(len(dst), blockSize-within)
 		if !c.shard(k).copy(k, within, dst[:n]) {
@@ -128,7 +134,7 @@ func (s *blockShard) copy(k blockKey, within int, dst []byte) bool {
 // load reads block k into the cache and copies a part of it to dst.
 func (c *blockCache) load(g *segment, k blockKey, end int64, within int, dst []byte) error {
 	buf := c.pool.Get().(*[]byte)
-	start := k.number * blockSize
+	start := k.start()
 	data := (*buf)[:min(blockSize, end-start)]
 	if err := readFull(g, data, start); err != nil {
 		c.pool.Put(buf)

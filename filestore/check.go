@@ -195,29 +195,36 @@ func (s *Store) streamVersion(v *view, stream string) (uint64, error) {
 	if version, ok := s.heads.get(stream); ok {
 		return version, nil
 	}
+	version, _, err := s.lastOf(v, stream)
+	return version, err
+}
+
+// lastOf returns the version and position of the last record of stream, 0 if
+// there is none. It may lie behind v's head, if it is about to be published.
+func (s *Store) lastOf(v *view, stream string) (version uint64, last driver.Position, err error) {
 	for i := len(v.segments) - 1; i >= 0; i-- {
 		g := v.segments[i]
 		x := g.index.Load()
 		if x.mem != nil {
-			if _, version, ok := x.mem.LastOf(stream); ok {
-				return version, nil
+			if hit, version, ok := x.mem.LastOf(stream); ok {
+				return version, hit.Position, nil
 			}
 			continue
 		}
 		for hit, err := range x.sealed.LastOf(stream) {
 			if err != nil {
-				return 0, g.damagedIndex(err)
+				return 0, 0, g.damagedIndex(err)
 			}
 			rec, err := s.recordOf(v, i, hit)
 			if err != nil {
-				return 0, err
+				return 0, 0, err
 			}
 			if rec.Stream == stream {
-				return rec.Version, nil
+				return rec.Version, hit.Position, nil
 			}
 		}
 	}
-	return 0, nil
+	return 0, 0, nil
 }
 
 // recordOf reads the record that hit names in segment i.

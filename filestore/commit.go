@@ -207,12 +207,7 @@ func (w *writer) show() {
 // finish answers the requests of the group and gets ready for the next.
 func (w *writer) finish() {
 	w.window.filled()
-	for _, r := range w.placed {
-		r.answer()
-	}
-	for _, r := range w.held {
-		r.answer()
-	}
+	w.placed = w.waker.answer(append(w.placed, w.held...))
 	begun := w.next != nil
 	w.clear()
 	w.ahead.progress(w.seg.number, w.off)

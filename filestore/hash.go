@@ -118,8 +118,9 @@ func (s *Store) segmentRange(g *segment) (*merkle.Range, error) {
 // end. newest, if not nil, becomes the greatest time-ordered ID of them.
 func hashRecords(sc *scanner, r *merkle.Range, end uint64, newest *driver.ID) error {
 	var h merkle.Hasher
+	var rec driver.Record
 	for r.End() < end {
-		var rec driver.Record
+		rec = driver.Record{}
 		ok, err := sc.record(&rec)
 		if err != nil || !ok {
 			return err

@@ -59,3 +59,24 @@ func (g *segment) firstTime(head driver.Position) int64 {
 		return x.mem.FirstTime()
 	}
 }
+
+// StreamVersion returns the version of stream's last record, 0 if it has none.
+func (s *Store) StreamVersion(ctx context.Context, stream string) (uint64, error) {
+	v, err := s.current(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if version, ok := s.heads.get(stream); ok {
+		return version, nil
+	}
+	version, last, err := s.lastOf(v, stream)
+	if err == nil && last > v.head {
+		// The index knows of a record that is not durable yet.
+		q := driver.Query{Items: []driver.Item{{Streams: []string{stream}}}}
+		version = 0
+		for r, err := range s.Read(ctx, q, driver.ReadOptions{UpTo: v.head, Backward: true, Limit: 1}) {
+			return r.Version, err
+		}
+	}
+	return version, s.ioError(err)
+}

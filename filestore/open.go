@@ -103,6 +103,7 @@ func (s *Store) startWriter(v *view) error {
 		window: newWindow(v.head),
 		newest: v.newest,
 		added:  map[string]*head{},
+		waker:  newWaker(),
 		ahead:  newPreparer(s),
 		sealer: newSealer(s),
 

@@ -71,8 +71,9 @@ type reader struct {
 	o       driver.ReadOptions
 	yield   func(driver.Record, error) bool
 	yielded int
-	left    bool  // the loop was left or the limit reached
-	err     error // what ended the reading
+	rec     driver.Record // the one being read, so that not each is allocated
+	left    bool          // the loop was left or the limit reached
+	err     error         // what ended the reading
 }
 
 // give yields rec and reports whether to go on.
@@ -136,37 +137,13 @@ func (r *reader) selected() {
 				r.err = g.damagedIndex(err)
 				return
 			}
-			var rec driver.Record
-			if r.err = r.s.load(g, hit.Position, hit.Offset, end, &mem, &dec, &rec); r.err != nil {
+			r.rec = driver.Record{}
+			if r.err = r.s.load(g, hit.Position, hit.Offset, end, &mem, &dec, &r.rec); r.err != nil {
 				return
 			}
-			if r.q.Matches(&rec.Event) && !r.give(&rec) {
+			if r.q.Matches(&r.rec.Event) && !r.give(&r.rec) {
 				return
 			}
-		}
-	}
-}
-
-// scan yields every record forwards.
-func (r *reader) scan() {
-	for i := range r.span() {
-		sc, err := r.s.scanFrom(r.v, i, max(r.o.After+1, r.v.segments[i].header.first))
-		if err != nil {
-			r.err = err
-			return
-		}
-		for sc.next <= r.upTo() {
-			var rec driver.Record
-			if ok, err := sc.record(&rec); !ok || err != nil {
-				r.err = err
-				break
-			}
-			if !r.give(&rec) {
-				return
-			}
-		}
-		if r.err != nil {
-			return
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Store is a log in a directory. It fulfils [driver.Log], [driver.Submitter],
-// [driver.Locator], [driver.Hasher], [driver.Verifier] and [driver.Stater].
+// [driver.Locator], [driver.Versioner], [driver.Hasher], [driver.Verifier] and [driver.Stater].
 type Store struct {
 	opts  Options
 	dir   string
@@ -47,6 +47,7 @@ var (
 	_ driver.Log       = (*Store)(nil)
 	_ driver.Submitter = (*Store)(nil)
 	_ driver.Locator   = (*Store)(nil)
+	_ driver.Versioner = (*Store)(nil)
 	_ driver.Hasher    = (*Store)(nil)
 	_ driver.Verifier  = (*Store)(nil)
 	_ driver.Stater    = (*Store)(nil)

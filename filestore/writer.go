@@ -44,6 +44,7 @@ type writer struct {
 	shown   bool       // cur has been published
 	owed    *mark      // the mark of the last group, if it could not be written
 	behind  bool       // it has been said that the clock is behind
+	waker   *waker
 	ahead   *preparer
 	sealer  *sealer
 	toIndex chan []index.Entry // to the indexer
@@ -85,6 +86,7 @@ func (w *writer) enqueue(ctx context.Context, r *request) error {
 func (w *writer) run() {
 	defer close(w.ended)
 	defer close(w.toIndex)
+	defer w.waker.close()
 	var queue []*request
 	for range w.wake {
 		for {
