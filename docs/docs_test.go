@@ -156,3 +156,19 @@ func anchors(text string) string {
 	}
 	return out
 }
+
+var requirement = regexp.MustCompile(`(?m)^(?:require )?\t?(\S+\.\S+/\S+) v\S+$`)
+
+func TestEveryDependencyHasItsReason(t *testing.T) {
+	listed := read(t, "docs/dependencies.md")
+	direct := requirement.FindAllStringSubmatch(read(t, "go.mod"), -1)
+	if len(direct) < 3 {
+		t.Fatalf("only %d direct dependencies in go.mod", len(direct))
+	}
+	for _, m := range direct {
+		name := strings.TrimPrefix(regexp.MustCompile(`/v\d+$`).ReplaceAllString(m[1], ""), "github.com/")
+		if !strings.Contains(listed, "["+name+"]") {
+			t.Errorf("docs/dependencies.md does not say why there is %s", m[1])
+		}
+	}
+}
