@@ -25,7 +25,7 @@ type Options struct {
 }
 
 // Store is a log in memory. It fulfils [driver.Log], [driver.Submitter],
-// [driver.Locator], [driver.Hasher] and [driver.Stater].
+// [driver.Locator], [driver.Versioner], [driver.Hasher] and [driver.Stater].
 type Store struct {
 	clock  func() time.Time
 	limits driver.Limits
@@ -46,6 +46,7 @@ var (
 	_ driver.Log       = (*Store)(nil)
 	_ driver.Submitter = (*Store)(nil)
 	_ driver.Locator   = (*Store)(nil)
+	_ driver.Versioner = (*Store)(nil)
 	_ driver.Hasher    = (*Store)(nil)
 	_ driver.Stater    = (*Store)(nil)
 )
