@@ -93,3 +93,40 @@ func TestUnknownEncodings(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkPipeline(b *testing.B) {
+	z, err := zstd.New(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	keys, err := aesgcm.NewKeyring(aesgcm.Key{ID: "k1", Secret: make([]byte, 32)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	place := codec.Envelope{Log: uuid.New(), Stream: "note-1", Type: "note", ID: uuid.New()}
+	for size, v := range map[string]note{"small": {"laptop-15-inch", []string{"sold", "web"}}, "1KB": {"a title", strings.Fields(strings.Repeat("several words ", 75))}} {
+		for _, p := range []*codec.Pipeline{codec.Stack(codec.JSON), codec.Stack(cbor.Codec), codec.Stack(codec.JSON, z), codec.Stack(codec.JSON, aesgcm.New(keys)), codec.Stack(cbor.Codec, z, aesgcm.New(keys))} {
+			data, err := p.Encode(v, place)
+			if err != nil {
+				b.Fatal(err)
+			}
+			name := size + "/" + p.Name()
+			b.Run(name+"/encode", func(b *testing.B) {
+				for b.Loop() {
+					if _, err := p.Encode(&v, place); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(len(data)), "bytes")
+			})
+			b.Run(name+"/decode", func(b *testing.B) {
+				for b.Loop() {
+					var back note
+					if err := p.Decode(data, place, &back); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
