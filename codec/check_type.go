@@ -232,6 +232,10 @@ func (b *builder) compileKey(t reflect.Type, path string) (check, error) {
 		if b.rules.AnyKey {
 			return nil, nil
 		}
+	case reflect.Float32, reflect.Float64:
+		if b.rules.AnyKey {
+			return checkFloatKey, nil
+		}
 	}
 	return nil, &TypeError{path, t, "a map's keys of this type do not survive; use strings, integers or a type with its own text form"}
 }

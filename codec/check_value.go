@@ -27,6 +27,13 @@ func checkFloat(v reflect.Value, _ int) *fault {
 	return nil
 }
 
+func checkFloatKey(v reflect.Value, _ int) *fault {
+	if math.IsNaN(v.Float()) {
+		return &fault{reason: "it is NaN, which equals no key"}
+	}
+	return nil
+}
+
 var (
 	firstTime = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()

@@ -104,6 +104,33 @@ func TestTextFormsAndPointersToZeroComeBack(t *testing.T) {
 	}
 }
 
+func TestKeysOfEveryBasicKindComeBack(t *testing.T) {
+	type event struct {
+		F map[float64]int
+		B map[bool]string
+		U map[uint8]int
+	}
+	checker, err := codec.NewChecker(reflect.TypeFor[event](), Codec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := event{map[float64]int{0.1: 1, math.Inf(-1): 2, 3: 3}, map[bool]string{true: "yes", false: "no"}, map[uint8]int{255: 1}}
+	if err := checker.Value(v); err != nil {
+		t.Fatal(err)
+	}
+	data, err := Codec.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back event
+	if err := Codec.Unmarshal(data, &back); err != nil || !reflect.DeepEqual(v, back) {
+		t.Errorf("%x came back as %+v, %v", data, back, err)
+	}
+	if err := checker.Value(event{F: map[float64]int{math.NaN(): 1}}); err == nil {
+		t.Error("a key that equals none was accepted")
+	}
+}
+
 func TestGolden(t *testing.T) {
 	// {"sku": "a", "Count": 3, "Price": 1.5}: keys in bytewise order, the shortest float.
 	const want = "a3" + "63736b75" + "6161" + "65436f756e74" + "03" + "655072696365" + "f93e00"
