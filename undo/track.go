@@ -208,6 +208,9 @@ func (a *action) stoodAt(p annals.Position) bool {
 // about, and depends on a; nil if there is none. What was undone since and
 // done again is as it was.
 func (t *tracker[S]) inTheWay(a *action, operation string) *DependsError {
+	if !t.mayDependOn(a) {
+		return nil
+	}
 	for _, other := range t.actions {
 		if other == a || other.undone || other.end() <= a.end() || other.stoodAt(a.end()) {
 			continue
@@ -221,6 +224,21 @@ func (t *tracker[S]) inTheWay(a *action, operation string) *DependsError {
 		}
 	}
 	return nil
+}
+
+// mayDependOn reports whether there can be anything that depends on a.
+func (t *tracker[S]) mayDependOn(a *action) bool {
+	for i := range a.events {
+		if a.events[i].general {
+			return true
+		}
+		for _, e := range a.events[i].events {
+			if t.undo.earlier[reflect.TypeOf(e)] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // depends reports whether the later effect depends on one of a's.

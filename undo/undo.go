@@ -27,7 +27,8 @@ type Undo[S any] struct {
 	model     *annals.Model[S]
 	inverses  map[reflect.Type]func(*S, any) []any
 	conflicts map[pair][]func(later, earlier any) bool
-	compares  bool // some event may be reversed in the general way
+	earlier   map[reflect.Type]bool // types of the earlier events in conflicts
+	compares  bool                  // some event may be reversed in the general way
 
 	mu       sync.Mutex
 	trackers map[trackerKey]*locked[S]
@@ -57,13 +58,14 @@ func New[S any](m *annals.Model[S], rules ...Rule[S]) *Undo[S] {
 		panic(fmt.Sprintf("undo: a %s holds what cannot be copied, so its versions cannot be compared", reflect.TypeFor[S]()))
 	}
 	u := &Undo[S]{model: m, inverses: map[reflect.Type]func(*S, any) []any{},
-		conflicts: map[pair][]func(any, any) bool{}, trackers: map[trackerKey]*locked[S]{}}
+		conflicts: map[pair][]func(any, any) bool{}, earlier: map[reflect.Type]bool{}, trackers: map[trackerKey]*locked[S]{}}
 	for _, r := range rules {
 		if r.inverse != nil {
 			u.inverses[r.typ] = r.inverse
 		} else {
 			p := pair{r.later, r.typ}
 			u.conflicts[p] = append(u.conflicts[p], r.conflict)
+			u.earlier[r.typ] = true
 		}
 	}
 	for _, t := range m.Handles() {
@@ -98,22 +100,27 @@ func (u *Undo[S]) tracker(db *annals.DB, stream string) *locked[S] {
 // the given ID that is not undone yet; what others have done since stays.
 // [ErrNothing] is wrapped if there is none; a *[DependsError] names the later
 // change that stands in the way.
-func (u *Undo[S]) Undo(ctx context.Context, db *annals.DB, id string) (annals.Receipt, error) {
-	return u.own(ctx, db, id, "undo", undoKey, func(t *tracker[S], actor string) *action { return last(t.done[actor]) })
+//
+// With [annals.Once] a call that is repeated, since its answer was lost, undoes
+// one action and not two.
+func (u *Undo[S]) Undo(ctx context.Context, db *annals.DB, id string, opts ...annals.UpdateOption) (annals.Receipt, error) {
+	return u.own(ctx, db, id, "undo", undoKey, opts, func(t *tracker[S], actor string) *action { return last(t.done[actor]) })
 }
 
 // Redo brings back the action that the context's actor has undone last, if the
 // actor has done nothing new since. Errors are as those of Undo.
-func (u *Undo[S]) Redo(ctx context.Context, db *annals.DB, id string) (annals.Receipt, error) {
-	return u.own(ctx, db, id, "redo", redoKey, func(t *tracker[S], actor string) *action { return last(t.undone[actor]) })
+func (u *Undo[S]) Redo(ctx context.Context, db *annals.DB, id string, opts ...annals.UpdateOption) (annals.Receipt, error) {
+	return u.own(ctx, db, id, "redo", redoKey, opts, func(t *tracker[S], actor string) *action { return last(t.undone[actor]) })
 }
 
-func (u *Undo[S]) own(ctx context.Context, db *annals.DB, id, operation, key string, pick func(*tracker[S], string) *action) (annals.Receipt, error) {
+func (u *Undo[S]) own(ctx context.Context, db *annals.DB, id, operation, key string, opts []annals.UpdateOption,
+	pick func(*tracker[S], string) *action,
+) (annals.Receipt, error) {
 	actor := annals.Actor(ctx)
 	if actor == "" {
 		return annals.Receipt{}, ErrNoActor
 	}
-	return u.change(ctx, db, id, key, func(t *tracker[S], _ *S) (string, []any, error) {
+	return u.change(ctx, db, id, key, opts, func(t *tracker[S], _ *S) (string, []any, error) {
 		a := pick(t, actor)
 		if a == nil {
 			return "", nil, fmt.Errorf("%w to %s for %s in %q", ErrNothing, operation, actor, t.stream)
@@ -153,8 +160,8 @@ func (a *action) alone(ctx context.Context, db *annals.DB, stream string) error 
 // action like any other, which can be undone. The model has a [Handler]. A
 // version that does not exist is an error that wraps annals.ErrNotFound; if
 // nothing differs, nothing is appended and the receipt is zero.
-func (u *Undo[S]) Revert(ctx context.Context, db *annals.DB, id string, version uint64) (annals.Receipt, error) {
-	return u.change(ctx, db, id, revertKey, func(_ *tracker[S], now *S) (string, []any, error) {
+func (u *Undo[S]) Revert(ctx context.Context, db *annals.DB, id string, version uint64, opts ...annals.UpdateOption) (annals.Receipt, error) {
+	return u.change(ctx, db, id, revertKey, opts, func(_ *tracker[S], now *S) (string, []any, error) {
 		then, err := u.model.LoadVersion(db.View(ctx), id, version)
 		if err != nil {
 			return "", nil, err
@@ -170,9 +177,10 @@ func (u *Undo[S]) Revert(ctx context.Context, db *annals.DB, id string, version 
 // Compensate takes back the action whose append has the event at a position,
 // whoever did it and whatever came after, if guard allows it: guard looks at
 // the entity's present state and what it decides on holds at the append. It is
-// an action of the context's actor, which can be undone.
-func (u *Undo[S]) Compensate(ctx context.Context, db *annals.DB, id string, position annals.Position, guard func(now *S) error) (annals.Receipt, error) {
-	return u.change(ctx, db, id, compensateKey, func(t *tracker[S], now *S) (string, []any, error) {
+// an action of the context's actor, which can be undone. An action that reaches
+// into other streams is refused, as Undo does.
+func (u *Undo[S]) Compensate(ctx context.Context, db *annals.DB, id string, position annals.Position, guard func(now *S) error, opts ...annals.UpdateOption) (annals.Receipt, error) {
+	return u.change(ctx, db, id, compensateKey, opts, func(t *tracker[S], now *S) (string, []any, error) {
 		var found *action
 		for _, a := range t.actions {
 			for i := range a.events {
@@ -186,6 +194,9 @@ func (u *Undo[S]) Compensate(ctx context.Context, db *annals.DB, id string, posi
 		}
 		if found.undone {
 			return "", nil, fmt.Errorf("the action of position %d in %q is undone already", found.batch, t.stream)
+		}
+		if err := found.alone(ctx, db, t.stream); err != nil {
+			return "", nil, fmt.Errorf("compensate in %q: %w", t.stream, err)
 		}
 		if guard != nil {
 			if err := guard(now); err != nil {
@@ -204,7 +215,9 @@ type recorder interface {
 }
 
 // change appends the events that decide names, with key in their metadata.
-func (u *Undo[S]) change(ctx context.Context, db *annals.DB, id, key string, decide func(*tracker[S], *S) (string, []any, error)) (annals.Receipt, error) {
+func (u *Undo[S]) change(ctx context.Context, db *annals.DB, id, key string, opts []annals.UpdateOption,
+	decide func(*tracker[S], *S) (string, []any, error),
+) (annals.Receipt, error) {
 	t := u.tracker(db, u.model.Stream(id))
 	defer t.mu.Unlock()
 	return db.Update(ctx, func(tx *annals.Tx) error {
@@ -227,7 +240,7 @@ func (u *Undo[S]) change(ctx context.Context, db *annals.DB, id, key string, dec
 			}
 		}
 		return nil
-	})
+	}, opts...)
 }
 
 // Action is what one actor did by one append.
