@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -139,7 +140,8 @@ func (w *world) harmFile(files map[string][]byte, names []string, name string) {
 		w.say("the sector at byte %d of %s reads as zeros", from, name)
 		clear(data[from:min(len(data), from+simfs.Sector)])
 	case 3:
-		other := one(w.rand, names)
+		alike := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return path.Ext(n) != path.Ext(name) })
+		other := one(w.rand, alike) // the mark and a segment damaged at once can be the end of a record
 		w.say("%s and %s change places", name, other)
 		data = files[other]
 		w.disk.Replace(other, files[name])
@@ -151,9 +153,15 @@ func (w *world) harmFile(files map[string][]byte, names []string, name string) {
 // it found the payload.
 func (w *world) flipPayload(files map[string][]byte, names []string, e *entry, i int) bool {
 	data := e.batch.Events[i].Data
+	copies := 0 // other payloads are pieces of the store's files
+	for _, name := range names {
+		if w.store.Data(name) {
+			copies += bytes.Count(files[name], data)
+		}
+	}
 	for _, name := range names {
 		at := bytes.Index(files[name], data)
-		if at < 0 || !w.store.Data(name) || bytes.Count(files[name], data) > 1 {
+		if at < 0 || !w.store.Data(name) || copies > 1 {
 			continue
 		}
 		w.count(Stats{FlipsIn: 1})

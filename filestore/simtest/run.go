@@ -63,15 +63,16 @@ func (w *world) live(end ending) {
 		w.clock.jump(time.Duration(w.rand.Int64N(int64(240*time.Hour))) - 120*time.Hour)
 	}
 	openFor := 1 << 30
-	if chance(w.rand, 25) {
+	if chance(w.rand, 25) || w.killed && chance(w.rand, 50) {
 		openFor = w.rand.IntN(30) // and then the end comes, even while it opens
 	}
+	w.killed = end == kill
 	w.disk.SetFault(w.faults.hook)
 	w.full.Store(false)
 	done := w.open(openFor)
 	if done && w.log != nil && !w.broken() {
 		w.reading.Store(true)
-		w.work(w.steps(), end == cut && (w.uniform || chance(w.rand, 60)))
+		w.work(w.steps(), end != closing && (w.uniform || chance(w.rand, 60)))
 	}
 	if w.theme == "lie" && w.faults.from.Load() && chance(w.rand, 60) {
 		w.quiet()
@@ -108,7 +109,7 @@ func (w *world) birth() {
 	w.life = &life{n: n, process: w.disk.Process()}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.faults = w.newFaults(w.life)
-	w.turns.hold()
+	w.turns.hold(one(w.rand, laggards))
 	w.say("life %d begins", n)
 }
 

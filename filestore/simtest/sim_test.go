@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -140,4 +141,27 @@ func findMutant(t *testing.T, name string, store Store) {
 		return
 	}
 	t.Logf("found by seed %d: %v", c.first, c.firstErr.Err)
+}
+
+// A seed plays the same again, so that what it found can be looked into.
+func TestSeedPlaysTheSame(t *testing.T) {
+	chosen := regexp.MustCompile(`[0-9a-f]{8}\.torn`) // the store names these at random
+	same := 0
+	const seeds = 40
+	for seed := range uint64(seeds) {
+		var runs [2][]string
+		for n := range runs {
+			for _, line := range play(t, seed+1, fileStore, &Options{Trace: true}).Trace {
+				runs[n] = append(runs[n], chosen.ReplaceAllString(line, "torn"))
+			}
+			slices.Sort(runs[n]) // what happens at once is told in any order
+		}
+		if slices.Equal(runs[0], runs[1]) {
+			same++
+		}
+	}
+	t.Logf("%d of %d seeds played the same", same, seeds)
+	if same < seeds/2 { // the store draws some numbers at random, and its goroutines may overtake each other
+		t.Error("too few seeds play the same again")
+	}
 }

@@ -14,7 +14,8 @@ import (
 type turns struct {
 	mu      sync.Mutex
 	waiting []*turn
-	free    bool // nobody waits any more: the process is dead
+	free    bool   // nobody waits any more: the process is dead
+	last    string // who has this in its name waits longest, unless it is ""
 }
 
 type turn struct {
@@ -46,11 +47,15 @@ func (t *turns) release() {
 	t.waiting = nil
 }
 
+// laggards are who may be made to wait longest: what is done in the background
+// falls behind only then.
+var laggards = []string{"", "", "", ".idx", ".idx", ".seg", "mark", "dir", "sync", "write", "writer 0"}
+
 // hold makes everybody wait again.
-func (t *turns) hold() {
+func (t *turns) hold(last string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.free = false
+	t.free, t.last = false, last
 }
 
 // step waits until nobody can go on without a turn and gives one to somebody.
@@ -86,6 +91,9 @@ func (t *turns) pick(r *rand.Rand) *turn {
 	// Those that came at once came in any order.
 	slices.SortStableFunc(t.waiting, func(a, b *turn) int { return strings.Compare(a.who, b.who) })
 	k := r.IntN(len(t.waiting))
+	for n := 0; n < 6 && t.last != "" && strings.Contains(t.waiting[k].who, t.last); n++ {
+		k = r.IntN(len(t.waiting))
+	}
 	w := t.waiting[k]
 	t.waiting = slices.Delete(t.waiting, k, k+1)
 	return w

@@ -97,6 +97,7 @@ func (w *writer) pipeline() {
 		e := w.history.submit(nil, b)
 		w.say("%s: submits batch %d of %d", w.name, e.n, len(b.Events))
 		all = append(all, submitted{e, s.Submit(w.ctx, b)})
+		w.turns.wait(w.name + " pipelines")
 	}
 	last := driver.Position(0)
 	for _, s := range all {
