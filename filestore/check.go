@@ -178,12 +178,10 @@ func (s *Store) findID(v *view, id driver.ID) (driver.Position, error) {
 			if err != nil {
 				return 0, g.damagedIndex(err)
 			}
-			rec, err := s.recordOf(v, i, hit)
-			if err != nil {
-				return 0, err
-			}
-			if rec.ID == id {
-				return hit.Position, nil
+			is := false
+			err := s.peek(v, i, hit, func(rec *driver.Record) { is = rec.ID == id })
+			if is || err != nil {
+				return hit.Position, err
 			}
 		}
 	}
@@ -215,22 +213,41 @@ func (s *Store) lastOf(v *view, stream string) (version uint64, last driver.Posi
 			if err != nil {
 				return 0, 0, g.damagedIndex(err)
 			}
-			rec, err := s.recordOf(v, i, hit)
-			if err != nil {
-				return 0, 0, err
-			}
-			if rec.Stream == stream {
-				return rec.Version, hit.Position, nil
+			is := false
+			err := s.peek(v, i, hit, func(rec *driver.Record) { is, version = rec.Stream == stream, rec.Version })
+			if is || err != nil {
+				return version, hit.Position, err
 			}
 		}
 	}
 	return 0, 0, nil
 }
 
-// recordOf reads the record that hit names in segment i.
-func (s *Store) recordOf(v *view, i int, hit index.Hit) (rec driver.Record, err error) {
+// peek shows look the record that hit names in segment i. Its memory is used
+// again afterwards.
+func (s *Store) peek(v *view, i int, hit index.Hit, look func(*driver.Record)) error {
+	p, ok := s.peeks.Get().(*peeked)
+	if !ok {
+		p = &peeked{}
+	}
+	defer s.peeks.Put(p)
+	p.rec = driver.Record{}
+	p.dec.texts, p.dec.pairs = p.dec.texts[:0], p.dec.pairs[:0]
+	p.mem.free = p.memory[:]
 	g := v.segments[i]
-	return rec, s.load(g, hit.Position, hit.Offset, v.endOf(i), &arena{}, &decoder{}, &rec)
+	if err := s.load(g, hit.Position, hit.Offset, v.endOf(i), &p.mem, &p.dec, &p.rec); err != nil {
+		return err
+	}
+	look(&p.rec)
+	return nil
+}
+
+// peeked is the memory for a record that is looked at and forgotten.
+type peeked struct {
+	memory [1024]byte
+	mem    arena
+	dec    decoder
+	rec    driver.Record
 }
 
 // checkConditions finds out the versions of r's streams and judges its

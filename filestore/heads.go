@@ -35,7 +35,7 @@ type head struct {
 	pending    uint64 // version in that group
 }
 
-const headsLimit = 1 << 17
+const headsLimit = 1 << 15
 
 func newHeads(at driver.Position) *heads {
 	return &heads{young: map[string]*head{}, forgotten: at, limit: headsLimit}

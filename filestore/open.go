@@ -40,8 +40,8 @@ const (
 // read up to the damage; its Info says why nothing can be appended.
 func Open(dir string, opts *Options) (*Store, error) {
 	s := &Store{opts: opts.withDefaults(), dir: slashed(dir), done: make(chan struct{}), publishing: newSlowLock()}
-	s.blocks = newBlockCache(s.opts.CacheBytes / 2)
-	s.indexes = index.NewCache(s.opts.CacheBytes / 2)
+	s.blocks = newBlockCache(s.opts.CacheBytes / 7)
+	s.indexes = index.NewCache(s.opts.CacheBytes / 7 * 6)
 	open := s.openWriter
 	if s.opts.ReadOnly {
 		open = s.openReader

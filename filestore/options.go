@@ -16,10 +16,12 @@ type Options struct {
 	// MustExist refuses to make a new store. Defaults to false.
 	MustExist bool
 	// SegmentBytes is the size at which a segment file is sealed and the next
-	// one begun. It may differ from open to open. Defaults to 64 MiB.
+	// one begun. It may differ from open to open. Defaults to 32 MiB.
 	SegmentBytes int64
-	// CacheBytes is the memory for blocks of segments and of index files
-	// together, split evenly. Defaults to 96 MiB.
+	// CacheBytes is the memory for blocks of segments, a seventh, and of index
+	// files, the rest. Defaults to 56 MiB, with which a log of 10 million events
+	// in 1 million streams with random IDs is searched without going to the disk
+	// for what is not there.
 	CacheBytes int64
 	// Limits are the most the store takes. Defaults to driver.DefaultLimits.
 	Limits driver.Limits
@@ -38,9 +40,9 @@ type Options struct {
 }
 
 const (
-	defaultSegmentBytes = 64 << 20
+	defaultSegmentBytes = 32 << 20
 	minSegmentBytes     = 4 << 10
-	defaultCacheBytes   = 96 << 20
+	defaultCacheBytes   = 56 << 20
 	defaultPollInterval = 5 * time.Millisecond
 )
 

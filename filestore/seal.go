@@ -28,7 +28,7 @@ type sealer struct {
 
 // sealBacklog is how many segments may wait for their index files, since each
 // keeps its index in memory.
-const sealBacklog = 2
+const sealBacklog = 1
 
 func newSealer(s *Store) *sealer {
 	l := &sealer{s: s, done: make(chan struct{})}

@@ -35,6 +35,7 @@ type Store struct {
 	writer   *writer   // nil where nothing can be appended
 	follower *follower // nil unless the store is open read-only
 	recovery Recovery
+	peeks    sync.Pool   // of *peeked
 	queried  atomic.Bool // a condition with a query was seen, so events are signed
 
 	mu       sync.Mutex

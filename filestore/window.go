@@ -28,8 +28,8 @@ type recent struct {
 }
 
 const (
-	windowRecords = 32 << 10
-	windowBytes   = 8 << 20
+	windowRecords = 16 << 10
+	windowBytes   = 4 << 20
 	windowGroups  = 64
 )
 
@@ -55,7 +55,7 @@ func (w *window) begin(first driver.Position) *recent {
 		w.start = g.first + driver.Position(len(g.offsets)) - 1
 		w.bytes -= len(g.buf)
 		w.count -= len(g.offsets)
-		if cap(g.buf) <= 4<<20 {
+		if cap(g.buf) <= 1<<20 {
 			w.free = append(w.free, g)
 		}
 	}
