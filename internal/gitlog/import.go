@@ -101,7 +101,7 @@ func (im *importer) commits(ctx context.Context, r *Repository, branches []Branc
 		}
 		im.trunk, im.onTrunk = trunk.Name, set
 	}
-	return feed.Run(ctx, im.log, &feed.Options{Window: 1024, Head: info.Time}, func(f *feed.Feeder[batch]) error {
+	return feed.Run(ctx, im.log, &feed.Options{Window: 8192, Head: info.Time}, func(f *feed.Feeder[batch]) error {
 		n := 0
 		for c, err := range r.Commits(ctx, branches, known) {
 			if err != nil {
