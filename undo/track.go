@@ -29,7 +29,8 @@ type action struct {
 	actor  string
 	events []effect // of the batch that has its effect: done, undone or redone last
 	undone bool
-	kind   string // "", "revert" or "compensates"
+	kind   string   // "", "revert" or "compensates"
+	types  []string // of the events of the first append
 
 	compensates *action
 	turns       []annals.Position // where it was done, then undone, then redone, and so on
@@ -118,6 +119,9 @@ func (t *tracker[S]) file(e effect) {
 	r := &e.record
 	if a := t.byBatch[r.Batch]; a != nil {
 		a.events = append(a.events, e)
+		if r.Batch == a.batch {
+			a.types = append(a.types, r.Type)
+		}
 		return
 	}
 	for _, key := range []string{undoKey, redoKey} {
@@ -128,7 +132,7 @@ func (t *tracker[S]) file(e effect) {
 			return
 		}
 	}
-	a := &action{batch: r.Batch, actor: r.Metadata.Value("actor"), events: []effect{e}, turns: []annals.Position{r.Position}}
+	a := &action{batch: r.Batch, actor: r.Metadata.Value("actor"), events: []effect{e}, types: []string{r.Type}, turns: []annals.Position{r.Position}}
 	for _, kind := range []string{revertKey, compensateKey} {
 		if r.Metadata.Value(kind) != "" {
 			a.kind = kind

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -269,10 +270,9 @@ func (u *Undo[S]) Actions(ctx context.Context, db *annals.DB, id string) ([]Acti
 	}
 	out := make([]Action, len(t.actions))
 	for i, a := range t.actions {
-		out[i] = Action{Batch: a.batch, Actor: a.actor, Undone: a.undone, Kind: a.kind, Time: a.events[0].record.Time}
+		out[i] = Action{Batch: a.batch, Actor: a.actor, Undone: a.undone, Kind: a.kind, Types: slices.Clone(a.types), Time: a.events[0].record.Time}
 		for _, e := range a.events {
 			out[i].Versions = append(out[i].Versions, e.record.Version)
-			out[i].Types = append(out[i].Types, e.record.Type)
 		}
 	}
 	return out, nil

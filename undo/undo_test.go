@@ -317,7 +317,7 @@ func TestActions(t *testing.T) {
 	w.undo("ann")
 	actions, err := boardUndo.Actions(t.Context(), w.db, "b")
 	w.must(err)
-	if a := actions[1]; len(actions) != 2 || a.Actor != "ann" || !a.Undone || a.Batch != 2 || fmt.Sprint(a.Versions) != "[4 5]" {
+	if a := actions[1]; len(actions) != 2 || a.Actor != "ann" || !a.Undone || a.Batch != 2 || fmt.Sprint(a.Versions, a.Types) != "[4 5] [TitleSet Visited]" {
 		t.Fatalf("got %+v", actions)
 	}
 }
