@@ -34,7 +34,7 @@ func smallStore(t *testing.T) (*simfs.Disk, []driver.Record) {
 		var b driver.Batch
 		for i := range 1 + n%3 {
 			b.Events = append(b.Events, driver.Event{
-				ID: uuid.NewSHA1(uuid.Nil, fmt.Append(nil, n, i)), Stream: one2(streams, n+i), Type: one2(types, n), Tags: []string{one2(tags, n), "every:one"},
+				ID: uuid.NewSHA1(uuid.Nil, fmt.Append(nil, n, i)), Stream: nth(streams, n+i), Type: nth(types, n), Tags: []string{nth(tags, n), "every:one"},
 				Data: fmt.Appendf(nil, `{"n":%d,"i":%d,"fill":"%s"}`, n, i, strings.Repeat("x", 200+n*10)), Metadata: driver.Metadata{{Key: "actor", Value: "ann"}},
 			})
 		}
@@ -65,7 +65,7 @@ func smallStore(t *testing.T) (*simfs.Disk, []driver.Record) {
 	return disk, all
 }
 
-func one2(of []string, n int) string { return of[n%len(of)] }
+func nth(of []string, n int) string { return of[n%len(of)] }
 
 func drain(log driver.Log) ([]driver.Record, error) {
 	var all []driver.Record

@@ -137,6 +137,18 @@ func (h *history) saw(r *driver.Record, by string) error {
 	return nil
 }
 
+// agrees returns how many records at the beginning of log are what was read there.
+func (h *history) agrees(log []driver.Record) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range min(len(log), len(h.seen)) {
+		if r := h.seen[i].record; r != nil && !sameRecord(r, &log[i]) {
+			return i
+		}
+	}
+	return len(log)
+}
+
 // head is the last position anybody has read or been told of.
 func (h *history) head() driver.Position {
 	h.mu.Lock()

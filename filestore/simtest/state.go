@@ -133,7 +133,7 @@ func (w *world) checkState(s driver.State) {
 func (w *world) stateFailed(what string, err error) {
 	switch {
 	case w.dead.Load() || w.ctx.Err() != nil || w.upset.Load():
-	case w.full.Load() && errors.Is(err, simfs.ErrFull):
+	case w.wasFull.Load() && errors.Is(err, simfs.ErrFull):
 	case w.reading.Load() && errors.Is(err, simfs.ErrIO):
 	case w.stop.Load() && errors.Is(err, driver.ErrClosed):
 	default:

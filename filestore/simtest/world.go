@@ -95,7 +95,6 @@ type world struct {
 	history  *history
 	theme    string
 	uniform  bool            // all batches are of one size, so that what a crash left lines up with what is written over it
-	began    bool            // the store was open for writing once
 	lied     bool            // the disk has lied
 	archived driver.Position // the end of the last backup that succeeded
 	lossy    bool            // the disk lied and lost power
@@ -123,7 +122,8 @@ type life struct {
 	dead    atomic.Bool  // the process is
 	upset   atomic.Bool  // an operation that changes something failed
 	failed  atomic.Bool  // so that an append was answered: its outcome is unknown
-	full    atomic.Bool  // the disk is, or was a moment ago
+	full    atomic.Bool  // the disk is
+	wasFull atomic.Bool  // the disk is or was in this life
 	reading atomic.Bool  // reads fail now and then
 	faults  *faults
 	told    bool // the disk lied, and has kept all that does not hold records: the mark tells of everything

@@ -66,6 +66,7 @@ func (w *writer) clash() {
 	b.Events[w.r.IntN(len(b.Events))].ID = e.batch.Events[at].ID
 	n := w.history.submit(nil, b)
 	w.say("%s: appends batch %d with an ID of batch %d", w.name, n.n, e.n)
+	h := w.hand()
 	r, err := w.log.Append(w.ctx, b)
 	var clash *driver.IDError
 	if errors.As(err, &clash) {
@@ -73,7 +74,7 @@ func (w *writer) clash() {
 			w.fail("ID %s of position %d is refused as %w", e.batch.Events[at].ID, want, err)
 		}
 	}
-	w.answer(n, nil, r, err, false)
+	w.answer(n, h, nil, r, err)
 	var conflict *driver.ConflictError
 	if err == nil || errors.As(err, &conflict) {
 		w.fail("batch %d has an ID of position %d: want an IDError, not: %v", n.n, e.receipt.First, err)
@@ -88,21 +89,21 @@ func (w *writer) pipeline() {
 	}
 	type submitted struct {
 		e      *entry
+		h      handed
 		answer func() (driver.Receipt, error)
 	}
 	var all []submitted
-	failed := w.failed.Load()
 	for range 2 + w.r.IntN(5) {
 		b := w.gen.batch()
 		e := w.history.submit(nil, b)
 		w.say("%s: submits batch %d of %d", w.name, e.n, len(b.Events))
-		all = append(all, submitted{e, s.Submit(w.ctx, b)})
+		all = append(all, submitted{e, w.hand(), s.Submit(w.ctx, b)})
 		w.turns.wait(w.name + " pipelines")
 	}
 	last := driver.Position(0)
 	for _, s := range all {
 		r, err := s.answer()
-		w.answer(s.e, nil, r, err, failed)
+		w.answer(s.e, s.h, nil, r, err)
 		if err == nil && r.First <= last && !w.dead.Load() {
 			w.fail("batch %d, submitted after one at position %d, is at %d", s.e.n, last, r.First)
 		}
@@ -126,9 +127,9 @@ func (w *writer) append(e *entry, b driver.Batch) {
 	}
 	e = w.history.submit(e, b)
 	w.say("%s: appends batch %d of %d, %v", w.name, e.n, len(b.Events), b.Conditions)
-	failed := w.failed.Load()
+	h := w.hand()
 	r, err := w.log.Append(ctx, b)
-	w.answer(e, ctx, r, err, failed)
+	w.answer(e, h, ctx, r, err)
 	w.turns.wait(w.name + " answered")
 	if w.dead.Load() {
 		return
@@ -142,9 +143,19 @@ func (w *writer) append(e *entry, b driver.Batch) {
 	}
 }
 
-// answer takes note of the answer to an append of e. failed says that a sync
-// of data had failed before it was handed over.
-func (w *writer) answer(e *entry, ctx context.Context, r driver.Receipt, err error, failed bool) {
+// handed is how things stood when an append was handed over.
+type handed struct {
+	failed bool // a sync of data had failed
+	roomy  bool // the disk was not full and was not going to be, in this life
+}
+
+func (w *writer) hand() handed {
+	return handed{w.failed.Load(), w.theme != "full" || w.wasFull.Load() && !w.full.Load()}
+}
+
+// answer takes note of the answer to an append of e. ctx is nil where it is
+// that of the life.
+func (w *writer) answer(e *entry, h handed, ctx context.Context, r driver.Receipt, err error) {
 	if w.dead.Load() { // nobody is there to hear it
 		w.history.unanswered(e)
 		return
@@ -154,7 +165,7 @@ func (w *writer) answer(e *entry, ctx context.Context, r driver.Receipt, err err
 		w.count(Stats{Acks: 1})
 		if r.Repeated {
 			w.count(Stats{Repeats: 1})
-		} else if failed {
+		} else if h.failed {
 			w.fail("batch %d was acknowledged at position %d after a sync had failed", e.n, r.First)
 		}
 		w.expect(w.history.acknowledged(e, r))
@@ -166,13 +177,13 @@ func (w *writer) answer(e *entry, ctx context.Context, r driver.Receipt, err err
 		if errors.Is(err, simfs.ErrIO) {
 			w.failed.Store(true)
 		}
-		if ctx != nil && ctx.Err() != nil || w.upset.Load() || w.full.Load() || w.stop.Load() {
+		if ctx != nil && ctx.Err() != nil || w.upset.Load() || !h.roomy || w.stop.Load() {
 			return
 		}
 		w.fail("batch %d has an unknown outcome without a reason: %w", e.n, err)
 		return
 	}
-	if why := w.mayRefuse(e, ctx, err); why != "" {
+	if why := w.mayRefuse(e, h, ctx, err); why != "" {
 		w.fail("batch %d was refused: %s: %w", e.n, why, err)
 	}
 	if definite(err) {
@@ -195,7 +206,7 @@ func definite(err error) bool {
 }
 
 // mayRefuse says why err is no error to answer e with, "" if it is one.
-func (w *writer) mayRefuse(e *entry, ctx context.Context, err error) string {
+func (w *writer) mayRefuse(e *entry, h handed, ctx context.Context, err error) string {
 	var (
 		conflict *driver.ConflictError
 		id       *driver.IDError
@@ -220,7 +231,7 @@ func (w *writer) mayRefuse(e *entry, ctx context.Context, err error) string {
 		}
 	case errors.Is(err, simfs.ErrFull):
 		w.count(Stats{Full: 1})
-		if !w.full.Load() {
+		if h.roomy {
 			return "there is room"
 		}
 		if !errors.Is(err, driver.ErrUnavailable) {
