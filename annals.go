@@ -44,6 +44,9 @@ var (
 	ErrOutcomeUnknown = driver.ErrOutcomeUnknown
 )
 
+// Match returns the query of the records that match any of items.
+func Match(items ...QueryItem) Query { return Query{Items: items} }
+
 // nameSpace is the UUID namespace of [NameID]: the UUIDv5 of "annals" in the DNS namespace.
 var nameSpace = uuid.NewSHA1(uuid.NameSpaceDNS, []byte("annals"))
 

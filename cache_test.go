@@ -209,8 +209,7 @@ type Tally struct {
 var tallies = annals.NewModel("tally",
 	annals.Init(func(s *Tally) { s.Sum = map[string]int{} }),
 	annals.On(func(s *Tally, e DocWord) { s.Sum[e.Word]++ }),
-	annals.Snapshots[Tally](10, "v1"),
-)
+).Snapshots(10, "v1")
 
 func TestSnapshots(t *testing.T) {
 	fill := func(t *testing.T, db *annals.DB, n int) {

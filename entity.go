@@ -70,6 +70,16 @@ func (e *Entity) Recorded() []any {
 	return events
 }
 
+// Now returns the time of the transaction that has loaded the entity, UTC; zero
+// outside one. Commands decide by it rather than by a clock, so that tests can
+// set it.
+func (e *Entity) Now() time.Time {
+	if e.core == nil || e.core.tx == nil {
+		return time.Time{}
+	}
+	return e.core.tx.now
+}
+
 // Record records an event of the entity: it is applied to the state at once and
 // appended when the transaction commits. The model must handle its type.
 //

@@ -89,7 +89,7 @@ func TestOldEvents(t *testing.T) {
 		must(t, err)
 		equal(t, "moves", p.Moves, 1)
 		equal(t, "version", p.Version(), 2)
-		strict := annals.NewModel("person", annals.Strict[Person](), annals.On(func(*Person, PersonMoved) {}))
+		strict := annals.NewModel("person", annals.On(func(*Person, PersonMoved) {})).Strict()
 		_, err = strict.Load(db.View(t.Context()), "1")
 		fails(t, err, "position 1", `"person-moved.v9"`, `"person"`)
 	})

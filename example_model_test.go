@@ -60,7 +60,7 @@ func ExampleTx_Append() {
 func ExampleTx_Read() {
 	ctx := context.Background()
 	db := annals.New(memstore.New(nil), nil)
-	guest := annals.Query{Items: []annals.QueryItem{{Types: []string{"SeatBooked"}, Tags: []string{"guest:ann"}}}}
+	guest := annals.Match(annals.QueryItem{Types: []string{"SeatBooked"}, Tags: []string{"guest:ann"}})
 	receipt, err := db.Update(ctx, func(tx *annals.Tx) error {
 		for _, err := range tx.Read(guest) { // from now on nobody else may book for ann
 			if err != nil {
@@ -104,15 +104,14 @@ func ExampleNewModel() {
 	// map[and:1 rain:2] 7 ann <nil>
 }
 
-func ExampleSnapshots() {
+func ExampleModel_Snapshots() {
 	type Meter struct {
 		annals.Entity
 		Total int
 	}
 	meters := annals.NewModel("meter",
 		annals.On(func(m *Meter, e Deposited) { m.Total += e.Amount }),
-		annals.Snapshots[Meter](100, "v1"), // every 100 events; "v2" once Meter or a handler has changed
-	)
+	).Snapshots(100, "v1") // every 100 events; "v2" once Meter or a handler has changed
 	ctx := context.Background()
 	db := annals.New(memstore.New(nil), nil)
 	meters.Add(ctx, db, "m", func(m *Meter) error {

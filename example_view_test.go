@@ -82,7 +82,7 @@ func ExampleView_AsOccurred() {
 func ExampleView_Read() {
 	ctx := context.Background()
 	db := history(ctx)
-	q := annals.Query{Items: []annals.QueryItem{{Types: []string{"Deposited"}, Category: "account"}}}
+	q := annals.Match(annals.QueryItem{Types: []string{"Deposited"}, Category: "account"})
 	for r, err := range db.View(ctx).Read(q) {
 		fmt.Println(r.Position, r.Stream, r.Version, string(r.Data), r.Time.Day(), r.Occurred.Day(), err)
 	}

@@ -65,7 +65,7 @@ func transfers(t *testing.T, seed uint64) {
 		})
 	}
 	wg.Wait()
-	moves := int64(len(all(t, sure, annals.Query{Items: []annals.QueryItem{{Types: []string{"QuantityDecreased"}}}})))
+	moves := int64(len(all(t, sure, annals.Match(annals.QueryItem{Types: []string{"QuantityDecreased"}}))))
 	if moves < done.Load() || moves > done.Load()+unknown.Load() {
 		t.Fatalf("seed %d: %d updates succeeded and %d are unknown, but %d are in the log", seed, done.Load(), unknown.Load(), moves)
 	}

@@ -45,12 +45,11 @@ type route[S any] struct {
 // Handler is what [On], [OnEnvelope], [Init] and the other parts of a model
 // return.
 type Handler[S any] struct {
-	typ     reflect.Type
-	flat    bool // events of the type share nothing when they are assigned
-	new     func() any
-	apply   func(s *S, ptr any, env *Envelope)
-	init    func(*S)
-	options func(*modelOptions)
+	typ   reflect.Type
+	flat  bool // events of the type share nothing when they are assigned
+	new   func() any
+	apply func(s *S, ptr any, env *Envelope)
+	init  func(*S)
 }
 
 // On handles events of type E: fn does to the state what the event says. It
@@ -74,22 +73,6 @@ func OnEnvelope[S, E any](fn func(*S, E, Envelope)) Handler[S] {
 // Init prepares a zero state, before the first event: it makes maps and the like.
 func Init[S any](fn func(*S)) Handler[S] { return Handler[S]{init: fn} }
 
-// Strict makes an event in a stream that the model does not handle an error
-// that names it. Without it such events are passed over.
-func Strict[S any]() Handler[S] {
-	return Handler[S]{options: func(o *modelOptions) { o.strict = true }}
-}
-
-// Snapshots keeps a snapshot of an entity's state whenever an update has
-// brought it across a multiple of every events, in the store's state (a store
-// without one keeps none). Snapshots never change an answer. They are used
-// only while version is the same; change it whenever S or a handler changes.
-// An empty version means that of the build. S is kept as JSON: a type with
-// fields that are not exported must bring MarshalJSON and UnmarshalJSON.
-func Snapshots[S any](every int, version string) Handler[S] {
-	return Handler[S]{options: func(o *modelOptions) { o.snapshotEvery, o.version = every, version }}
-}
-
 // NewModel returns a model of the states of type S. The streams of its
 // entities are named category, dash, ID. It panics, at the start of the
 // program, on a category that is empty or has a dash, on a second handler for
@@ -105,8 +88,6 @@ func NewModel[S any](category string, parts ...Handler[S]) *Model[S] {
 		switch {
 		case p.init != nil:
 			m.init = append(m.init, p.init)
-		case p.options != nil:
-			p.options(&m.opts)
 		case p.typ != nil:
 			if _, twice := m.handlers[p.typ]; twice {
 				panic(fmt.Sprintf("annals: model %q handles %s twice", category, p.typ))
@@ -116,11 +97,29 @@ func NewModel[S any](category string, parts ...Handler[S]) *Model[S] {
 			types.meet(p.typ)
 		}
 	}
-	if m.opts.snapshotEvery > 0 {
-		if err := snapshotable(reflect.TypeFor[S]()); err != nil {
-			panic(fmt.Sprintf("annals: model %q cannot have snapshots: %v", category, err))
-		}
+	return m
+}
+
+// Strict makes an event in a stream that the model does not handle an error
+// that names it, and returns m. Without it such events are passed over. Like
+// Snapshots it is for the declaration: NewModel(…).Strict().
+func (m *Model[S]) Strict() *Model[S] {
+	m.opts.strict = true
+	return m
+}
+
+// Snapshots keeps a snapshot of an entity's state whenever an update has
+// brought it across a multiple of every events, in the store's state (a store
+// without one keeps none), and returns m. Snapshots never change an answer.
+// They are used only while version is the same; change it whenever S or a
+// handler changes. An empty version means that of the build. S is kept as
+// JSON: Snapshots panics on a type with fields that are not exported and
+// without MarshalJSON and UnmarshalJSON.
+func (m *Model[S]) Snapshots(every int, version string) *Model[S] {
+	if err := snapshotable(reflect.TypeFor[S]()); err != nil {
+		panic(fmt.Sprintf("annals: model %q cannot have snapshots: %v", m.category, err))
 	}
+	m.opts.snapshotEvery, m.opts.version = every, version
 	return m
 }
 

@@ -43,7 +43,7 @@ func TestSubscribe(t *testing.T) {
 		for _, id := range []string{"a", "b", "c"} {
 			create(t, db, id, id, 1)
 		}
-		q := annals.Query{Items: []annals.QueryItem{{Streams: []string{"item-b"}}}}
+		q := annals.Match(annals.QueryItem{Streams: []string{"item-b"}})
 		var scanned []annals.Position
 		for n, err := range db.Subscribe(t.Context(), q, &annals.SubscribeOptions{Progress: true}) {
 			must(t, err)

@@ -124,3 +124,18 @@ func TestHandlersSeeOnlyWhatIsFixedBeforeCommit(t *testing.T) {
 }
 
 type Noted struct{ Text string }
+
+func TestACommandDecidesByTheTransactionsTime(t *testing.T) {
+	db, c := timed(t)
+	create(t, db, "a", "A", 1)
+	c.Advance(time.Hour)
+	_, err := Items.Update(t.Context(), db, "a", func(i *Item) error {
+		equal(t, "now", i.Now(), c.now)
+		return i.Increase(1)
+	})
+	must(t, err)
+	equal(t, "occurred", all(t, db, annals.Query{})[1].Occurred.Equal(c.now), true)
+	i, err := Items.Load(db.View(t.Context()), "a")
+	must(t, err)
+	equal(t, "outside a transaction", i.Now().IsZero(), true)
+}

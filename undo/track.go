@@ -69,7 +69,7 @@ func (t *tracker[S]) catchUp(ctx context.Context, db *annals.DB, version uint64)
 	if t.version >= version {
 		return nil
 	}
-	q := annals.Query{Items: []annals.QueryItem{{Streams: []string{t.stream}}}}
+	q := annals.Match(annals.QueryItem{Streams: []string{t.stream}})
 	for r, err := range db.Log().Read(ctx, q, driver.ReadOptions{After: t.scanned}) {
 		if err == nil {
 			err = t.follow(db, r)

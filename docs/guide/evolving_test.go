@@ -64,9 +64,8 @@ func TestOldEvents(t *testing.T) {
 
 // code: strict
 var Statements = annals.NewModel("account",
-	annals.Strict[Account](),
 	annals.On(func(a *Account, e Deposited) { a.Balance += e.Amount }),
-)
+).Strict()
 
 // end
 

@@ -19,8 +19,7 @@ type Metered struct{ Amount int }
 
 var Meters = annals.NewModel("meter",
 	annals.On(func(m *Meter, e Metered) { m.Total += e.Amount }),
-	annals.Snapshots[Meter](500, "v1"), // each 500 events; "v2" once Meter or a handler changes
-)
+).Snapshots(500, "v1") // each 500 events; "v2" once Meter or a handler changes
 
 // end
 

@@ -12,7 +12,7 @@ func Example_subscribe() {
 	db := bank(ctx)
 	// code: subscribe
 	totals := map[string]int{}
-	q := annals.Query{Items: []annals.QueryItem{{Types: []string{"Deposited", "Withdrawn"}, Category: "account"}}}
+	q := annals.Match(annals.QueryItem{Types: []string{"Deposited", "Withdrawn"}, Category: "account"})
 	for n, err := range db.Subscribe(ctx, q, &annals.SubscribeOptions{Progress: true}) {
 		if err != nil {
 			fmt.Println(err) // the last thing yielded: ctx's own error, or the log's
