@@ -41,7 +41,8 @@ const (
 func Open(dir string, opts *Options) (*Store, error) {
 	s := &Store{opts: opts.withDefaults(), dir: slashed(dir), done: make(chan struct{}), publishing: newSlowLock()}
 	s.blocks = newBlockCache(s.opts.CacheBytes / 7)
-	s.indexes = index.NewCache(s.opts.CacheBytes / 7 * 6)
+	s.hot = newHotStreams(s.opts.CacheBytes / 7)
+	s.indexes = index.NewCache(s.opts.CacheBytes / 7 * 5)
 	open := s.openWriter
 	if s.opts.ReadOnly {
 		open = s.openReader

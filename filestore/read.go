@@ -27,7 +27,11 @@ func (s *Store) Read(ctx context.Context, q driver.Query, o driver.ReadOptions) 
 		switch {
 		case o.After >= o.UpTo:
 		case !q.All():
-			r.selected()
+			if stream, ok := streamOf(q); ok && !o.Backward {
+				r.stream(stream)
+			} else {
+				r.selected(nil)
+			}
 		case o.Backward:
 			r.backward()
 		default:
@@ -126,8 +130,9 @@ func (r *reader) span() iter.Seq[int] {
 	}
 }
 
-// selected yields what the indexes name and the query matches.
-func (r *reader) selected() {
+// selected yields what the indexes name and the query matches. each, if not
+// nil, is shown every record before it is yielded.
+func (r *reader) selected(each func(*driver.Record)) {
 	var dec decoder
 	var mem arena
 	for i := range r.span() {
@@ -141,7 +146,13 @@ func (r *reader) selected() {
 			if r.err = r.s.load(g, hit.Position, hit.Offset, end, &mem, &dec, &r.rec); r.err != nil {
 				return
 			}
-			if r.q.Matches(&r.rec.Event) && !r.give(&r.rec) {
+			if !r.q.Matches(&r.rec.Event) {
+				continue
+			}
+			if each != nil {
+				each(&r.rec)
+			}
+			if !r.give(&r.rec) {
 				return
 			}
 		}

@@ -24,7 +24,7 @@ import (
 func RebuildIndexes(ctx context.Context, dir string, opts *Options, progress func(done, total int)) (err error) {
 	s := &Store{opts: opts.withDefaults(), dir: slashed(dir), done: make(chan struct{})}
 	s.opts.MustExist = true
-	s.indexes = index.NewCache(s.opts.CacheBytes / 7 * 6)
+	s.indexes = index.NewCache(s.opts.CacheBytes / 7 * 5)
 	defer func() {
 		if err = errors.Join(err, s.release()); err != nil {
 			err = fmt.Errorf("rebuild the indexes of %s: %w", dir, err)

@@ -24,6 +24,7 @@ type Store struct {
 	publishing slowLock // held while a group gets into the index, heads and view
 	heads      *heads
 	blocks     *blockCache
+	hot        *hotStreams
 	indexes    *index.Cache
 	grown      broadcast
 	state      *stateDir // nil where the store is open read-only

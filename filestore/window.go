@@ -25,6 +25,8 @@ type recent struct {
 	buf        []byte // groupRoom bytes, then the frames
 	offsets    []int32
 	signatures []uint64
+	ids        []uint64 // words of the IDs
+	entered    int      // so many of them are in the tables
 }
 
 const (
@@ -66,7 +68,7 @@ func (w *window) begin(first driver.Position) *recent {
 	var g *recent
 	if n := len(w.free); n > 0 {
 		g, w.free = w.free[n-1], w.free[:n-1]
-		*g = recent{buf: g.buf[:0], offsets: g.offsets[:0], signatures: g.signatures[:0]}
+		*g = recent{buf: g.buf[:0], offsets: g.offsets[:0], signatures: g.signatures[:0], ids: g.ids[:0]}
 	} else {
 		g = &recent{}
 	}
@@ -76,12 +78,12 @@ func (w *window) begin(first driver.Position) *recent {
 	return g
 }
 
-// add notes a record that was placed at p, its frame at offset of the last group's buf.
-func (w *window) add(p driver.Position, offset int, signature, id uint64) {
+// add notes the next record that was placed, its frame at offset of the last group's buf.
+func (w *window) add(offset int, signature, id uint64) {
 	g := w.groups[len(w.groups)-1]
 	g.offsets = append(g.offsets, int32(offset))
 	g.signatures = append(g.signatures, signature)
-	w.young.put(id, p)
+	g.ids = append(g.ids, id)
 }
 
 // filled counts the last group, which is complete.
@@ -91,8 +93,24 @@ func (w *window) filled() {
 	w.count += len(g.offsets)
 }
 
+// enter puts the IDs placed since it was last called into the tables. While
+// IDs rise no one asks for any, and it is not called.
+func (w *window) enter() {
+	n := len(w.groups)
+	for n > 0 && w.groups[n-1].entered < len(w.groups[n-1].ids) {
+		n--
+	}
+	for _, g := range w.groups[n:] {
+		for i := g.entered; i < len(g.ids); i++ {
+			w.young.put(g.ids[i], g.first+driver.Position(i))
+		}
+		g.entered = len(g.ids)
+	}
+}
+
 // id returns the position of a record whose ID has this word, 0 if there is none.
 func (w *window) id(word uint64) driver.Position {
+	w.enter()
 	if p := w.young.get(word); p != 0 {
 		return p
 	}

@@ -301,7 +301,7 @@ func (w *writer) place(r *request, at int64) error {
 		r.versions[i] = f.version
 		offset := len(w.cur.buf)
 		w.cur.buf = appendFrame(w.cur.buf, f, w.head)
-		w.window.add(w.head, offset, e.signature, e.id)
+		w.window.add(offset, e.signature, e.id)
 		event := &r.batch.Events[i]
 		newer(&w.newest, event.ID)
 		w.entries = append(w.entries, index.Entry{
