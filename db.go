@@ -18,7 +18,8 @@ type DB struct {
 	log       driver.Log
 	versions  driver.Versioner // nil if the log is none
 	opts      Options
-	pipelines map[string]*codec.Pipeline
+	json      *codec.Pipeline
+	pipelines map[string]*codec.Pipeline // by name
 	cache     *cache
 	gates     gates
 }
@@ -63,9 +64,9 @@ func New(log driver.Log, opts *Options) *DB {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	json := codec.Stack(codec.JSON)
+	db.json = codec.Stack(codec.JSON)
 	if o.Codec == nil {
-		o.Codec = json
+		o.Codec = db.json
 	}
 	if o.Attempts <= 0 {
 		o.Attempts = 50
@@ -76,7 +77,7 @@ func New(log driver.Log, opts *Options) *DB {
 	if o.ResolveTimeout <= 0 {
 		o.ResolveTimeout = 5 * time.Second
 	}
-	db.pipelines = map[string]*codec.Pipeline{"": json}
+	db.pipelines = map[string]*codec.Pipeline{"": db.json}
 	for _, p := range append(o.Decoders, o.Codec) {
 		db.pipelines[p.Name()] = p
 	}
@@ -98,6 +99,9 @@ func (db *DB) decode(e *driver.Event, et *eventType, ptr any) error {
 
 // pipeline returns what e is encoded with, and the envelope it is bound to.
 func (db *DB) pipeline(e *driver.Event, et *eventType) (*codec.Pipeline, codec.Envelope, error) {
+	if e.Encoding == "" && (et == nil || et.pipeline == nil) {
+		return db.json, codec.Envelope{}, nil
+	}
 	p := db.pipelines[e.Encoding]
 	if et != nil && et.pipeline != nil && et.pipeline.Name() == e.Encoding {
 		p = et.pipeline

@@ -270,6 +270,7 @@ func (m *Model[S]) catchUp(ctx context.Context, db *DB, src source, st *state[S]
 	if pin <= st.scanned {
 		return nil
 	}
+	f := folder[S]{m: m, db: db}
 	for r, err := range db.log.Read(ctx, src.q, ReadOptions{After: st.scanned, UpTo: pin}) {
 		if err != nil {
 			return err
@@ -277,7 +278,7 @@ func (m *Model[S]) catchUp(ctx context.Context, db *DB, src source, st *state[S]
 		if src.stream != "" && r.Version != st.version+1 {
 			return &driver.CorruptError{Position: r.Position, Place: src.stream, Reason: fmt.Sprintf("version %d follows version %d", r.Version, st.version)}
 		}
-		if err := m.apply(db, st.s, &r); err != nil {
+		if err := f.apply(st.s, &r); err != nil {
 			return err
 		}
 		st.version++

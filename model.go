@@ -25,7 +25,7 @@ type Model[S any] struct {
 
 	once   sync.Once // resolves what follows, at the first use
 	err    error
-	routes map[string]route[S]
+	routes map[string]*route[S]
 	names  []string // every name in the log of an event the model handles
 }
 
@@ -137,7 +137,7 @@ func (m *Model[S]) Handles() []reflect.Type {
 // resolve finds the names of the model's events, once.
 func (m *Model[S]) resolve() error {
 	m.once.Do(func() {
-		m.routes = map[string]route[S]{}
+		m.routes = map[string]*route[S]{}
 		for t, h := range m.handlers {
 			et, err := types.of(t)
 			if err != nil {
@@ -145,7 +145,7 @@ func (m *Model[S]) resolve() error {
 				return
 			}
 			for _, s := range types.sources(t) {
-				r := route[S]{stored: s}
+				r := &route[S]{stored: s}
 				if s.upcast == nil {
 					r.direct, r.et = &h, et
 				}
@@ -194,10 +194,27 @@ func (m *Model[S]) zero() *S {
 	return s
 }
 
+// folder folds records of one model, one after another.
+type folder[S any] struct {
+	m     *Model[S]
+	db    *DB
+	typ   string // of the last record
+	route *route[S]
+}
+
 // apply folds one record into s.
 func (m *Model[S]) apply(db *DB, s *S, r *driver.Record) error {
-	route, ok := m.routes[r.Type]
-	if !ok {
+	return (&folder[S]{m: m, db: db}).apply(s, r)
+}
+
+// apply folds one record into s.
+func (f *folder[S]) apply(s *S, r *driver.Record) error {
+	m, db := f.m, f.db
+	if f.typ != r.Type || f.typ == "" {
+		f.typ, f.route = r.Type, m.routes[r.Type]
+	}
+	route := f.route
+	if route == nil {
 		if m.opts.strict {
 			return fmt.Errorf("position %d: model %q does not handle events of type %q", r.Position, m.category, r.Type)
 		}
