@@ -52,7 +52,7 @@ func Run(seed uint64, store Store, o *Options) *Result {
 func (w *world) live(end ending) {
 	w.birth()
 	if chance(w.rand, 30) {
-		w.clock.jump(time.Duration(w.rand.Int64N(int64(240*time.Hour))) - 120*time.Hour)
+		w.jump()
 	}
 	openFor := 1 << 30
 	if chance(w.rand, 25) || w.killed && chance(w.rand, 50) {

@@ -38,6 +38,9 @@ func (w *world) work(steps int, inSync bool) {
 			return
 		}
 		w.say("  %s", who)
+		if chance(w.rand, 1) {
+			w.jump()
+		}
 		if chance(w.rand, 4) { // time passes too while there is work
 			synctest.Wait()
 			time.Sleep(60 * time.Millisecond)
@@ -76,6 +79,11 @@ func (w *world) hire() {
 		quota := w.rand.IntN(8)
 		w.client(func() { w.stater(quota) })
 	}
+}
+
+// jump sets the clock, by up to five days forward or back.
+func (w *world) jump() {
+	w.clock.jump(time.Duration(w.rand.Int64N(int64(240*time.Hour))) - 120*time.Hour)
 }
 
 // client runs f, which ends by itself.

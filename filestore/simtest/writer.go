@@ -36,7 +36,7 @@ func (w *writer) run(quota int) {
 			w.again(func(e *entry) bool { return e.receipt == nil && e.unknown && e.outstanding == 0 })
 		case chance(w.r, 8):
 			w.again(func(e *entry) bool { return e.receipt != nil })
-		case chance(w.r, 4):
+		case chance(w.r, 8):
 			w.again(func(e *entry) bool { return e.outstanding > 0 })
 		case chance(w.r, 5):
 			w.clash()
@@ -273,6 +273,10 @@ func (w *writer) conflict(e *entry, c *driver.ConflictError) {
 	versions := map[string]uint64{}
 	for i := range log {
 		versions[log[i].Stream] = max(versions[log[i].Stream], log[i].Version)
+		if log[i].ID == e.batch.Events[0].ID {
+			w.fail("batch %d: %w, but it is itself at position %d: IDs come before conditions", e.n, c, log[i].Position)
+			return
+		}
 	}
 	if fails(c.Condition, log, versions) == "" {
 		w.fail("batch %d: %w, but at position %d the condition holds", e.n, c, c.Head)
