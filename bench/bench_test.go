@@ -166,14 +166,14 @@ func BenchmarkUpdate(b *testing.B) {
 
 func BenchmarkLoad1000(b *testing.B) {
 	log := openBench(b)
-	if _, err := fillEntity(log, 1000); err != nil {
+	if err := fillEntities(log, 1, 1000); err != nil {
 		b.Fatal(err)
 	}
 	db := annals.New(log, &annals.Options{CacheEntities: -1, NoSnapshots: true})
 	b.ReportAllocs()
 	cpu(b)
 	for b.Loop() {
-		if _, err := items.Load(db.View(context.Background()), "laptop"); err != nil {
+		if _, err := items.Load(db.View(context.Background()), entityID(0)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -154,7 +154,9 @@ const footnotes = `
   callers; the same number of writers, each of which makes its events and encodes them for itself; no checksum, no index, no conditions.
 - An encoded event is what any log must keep of it, in the plainest binary form: ID (16 bytes), time (8), occurred time where given (8), and
   stream, type, tags, metadata and data behind their lengths. No position, version, checksum or index.
-- Decoding from one buffer is turning that form into records that share the buffer, or with "payloads", what the JSON codec does to them.
+- Decoding from one buffer is turning that form into records that share the buffer; 16 streams are read in turn. Decoding payloads is what the
+  JSON codec does to the 1,000 events. Files are in the page cache; the store may keep decoded records of streams that are read again and again,
+  which it does for one entity and has no room for with 50. Payloads are decoded and folded each time.
 - Reading and checksumming is pread of the log's own segment files in 1 MiB pieces with a CRC32C for every 137 bytes, an encoded event.
 - Anonymous memory is the most that RssAnon was of a process that does nothing else; a large log is filled in batches of 1,000 by 4 writers.
 - A crash is a process that is killed while 64 writers append; the page cache survives it.

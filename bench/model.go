@@ -167,8 +167,9 @@ func decisionRow() row {
 	}}
 }
 
-func loadRow() row {
-	return row{"loading a 1,000-event entity without snapshot or cache", "within 1.5 × decoding the payloads", func(e env) (result, error) {
+// loadRow loads so many entities in turn.
+func loadRow(name string, entities int) row {
+	return row{name, "within 1.5 × decoding the payloads", func(e env) (result, error) {
 		const events, aim = 1000, 1.5
 		dir, remove := e.scratch("load")
 		defer remove()
@@ -177,26 +178,28 @@ func loadRow() row {
 			return result{}, err
 		}
 		defer log.Close()
-		payloads, err := fillEntity(log, events)
-		if err != nil {
+		if err := fillEntities(log, entities, events); err != nil {
 			return result{}, err
 		}
+		payloads := make([][][]byte, entities)
+		for i := range payloads {
+			if payloads[i], err = payloadsOf(log, items.Stream(entityID(i)), events); err != nil {
+				return result{}, err
+			}
+		}
 		db := annals.New(log, &annals.Options{CacheEntities: -1, NoSnapshots: true})
+		turn := 0
 		c, err := measure.Compare(e.rounds,
 			func() (float64, error) {
 				return measure.Seconds(measure.Each(e.window, func() error {
-					for _, p := range payloads {
-						var ev quantityDecreased
-						if err := codec.JSON.Unmarshal(p, &ev); err != nil {
-							return err
-						}
-					}
-					return nil
+					turn++
+					return decodePayloads(payloads[turn%entities])
 				}))
 			},
 			func() (float64, error) {
 				return measure.Seconds(measure.Each(e.window, func() error {
-					_, err := items.Load(db.View(context.Background()), "laptop")
+					turn++
+					_, err := items.Load(db.View(context.Background()), entityID(turn%entities))
 					return err
 				}))
 			})
@@ -204,29 +207,44 @@ func loadRow() row {
 	}}
 }
 
-// fillEntity gives the item "laptop" so many events, among those of others,
-// and returns their payloads.
-func fillEntity(log driver.Log, events int) (payloads [][]byte, err error) {
-	ctx := context.Background()
-	db := annals.New(log, nil)
-	ids, err := createItems(db, 1)
-	if err != nil {
-		return nil, err
-	}
-	_, err = items.Add(ctx, db, "laptop", func(i *item) error {
-		return i.Record(itemCreated{Name: "laptop", Quantity: 1 << 50})
-	})
-	if err != nil {
-		return nil, err
-	}
-	for n := 1; n < events; n++ {
-		for _, id := range []string{"laptop", ids[0][n%perWriter]} {
-			if _, err := items.Update(ctx, db, id, func(i *item) error { return i.sell(1) }); err != nil {
-				return nil, err
-			}
+func entityID(i int) string { return fmt.Sprintf("laptop-%d", i) }
+
+func decodePayloads(payloads [][]byte) error {
+	for _, p := range payloads {
+		var ev quantityDecreased
+		if err := codec.JSON.Unmarshal(p, &ev); err != nil {
+			return err
 		}
 	}
-	for r, err := range log.Read(ctx, driver.Query{Items: []driver.Item{{Streams: []string{items.Stream("laptop")}}}}, driver.ReadOptions{}) {
+	return nil
+}
+
+// fillEntities gives so many items so many events each, among those of each
+// other and, where there is one item only, of others.
+func fillEntities(log driver.Log, entities, events int) error {
+	ctx := context.Background()
+	db := annals.New(log, nil)
+	made := max(entities, 2)
+	for i := range made {
+		_, err := items.Add(ctx, db, entityID(i), func(i *item) error {
+			return i.Record(itemCreated{Name: "laptop", Quantity: 1 << 50})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return measure.Together(made, func(i int) error {
+		for range events - 1 {
+			if _, err := items.Update(ctx, db, entityID(i), func(i *item) error { return i.sell(1) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func payloadsOf(log driver.Log, stream string, events int) (payloads [][]byte, err error) {
+	for r, err := range log.Read(context.Background(), driver.Query{Items: []driver.Item{{Streams: []string{stream}}}}, driver.ReadOptions{}) {
 		if err != nil {
 			return nil, err
 		}

@@ -12,7 +12,8 @@ func table() []row {
 		decisionRow(),
 		streamRow(),
 		scanRow(),
-		loadRow(),
+		loadRow("loading a 1,000-event entity without snapshot or cache", 1),
+		loadRow("the same, 50 such entities in turn", 50),
 	}
-	return append(rows, scaleRows()...)
+	return append(append(rows, scaleRows()...), historyRows()...)
 }
