@@ -28,7 +28,7 @@ func (h *History) Blame(ctx context.Context, at Point, path Path) ([]Origin, err
 	var value any
 	var inner error
 	err = h.each(ctx, version, nil, func(r run, rec annals.Record) bool {
-		if changes := r.changes(); len(changes) > 0 {
+		if changes := r.changed(); len(changes) > 0 {
 			kept := rec
 			for _, c := range changes {
 				last[c.Path.String()] = &kept

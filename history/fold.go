@@ -28,6 +28,7 @@ type run interface {
 	apply(r *annals.Record) error
 	holds() bool         // the predicate, after the last record
 	changes() []Change   // since the last call, or since the run began
+	changed() []Change   // the same without the values
 	state() any          // of now, that later records do not change; nil if it cannot be had
 	value() (any, error) // the state as a JSON value
 	finish() error       // what is found out only at the end
@@ -137,6 +138,8 @@ func (r *jqRun) state() any                     { return r.State() }
 func (r *jqRun) value() (any, error)            { return r.State(), nil }
 func (r *jqRun) finish() error                  { return r.Finish() }
 func (r *jqRun) close()                         { r.Close() }
+
+func (r *jqRun) changed() []Change { return r.changes() }
 
 func (r *jqRun) changes() []Change {
 	before := r.last

@@ -115,7 +115,7 @@ func (f *fixture) read(t *testing.T) {
 	t.Helper()
 	s := shelves.Start()
 	f.records, f.states = nil, []any{asJSON(t, s)}
-	for r, err := range f.log.Read(t.Context(), annals.Query{Items: []annals.QueryItem{{Streams: []string{f.stream}}}}, annals.ReadOptions{}) {
+	for r, err := range f.log.Read(t.Context(), annals.Match(annals.QueryItem{Streams: []string{f.stream}}), annals.ReadOptions{}) {
 		if err == nil {
 			err = shelves.Apply(f.db, s, r)
 		}
@@ -737,7 +737,7 @@ func TestQuery(t *testing.T) {
 		}
 		return found, nil
 	}
-	got, err := find(history.Where{Query: annals.Query{Items: []annals.QueryItem{{Types: []string{"A"}, Streams: []string{"s-1"}}}},
+	got, err := find(history.Where{Query: annals.Match(annals.QueryItem{Types: []string{"A"}, Streams: []string{"s-1"}}),
 		Metadata: map[string]string{"actor": "bob", "k": "2"}, Test: ".data.n > 60 and .metadata.k == \"2\" # ends\n"}, annals.ReadOptions{})
 	var want []int
 	for i := range 100 {

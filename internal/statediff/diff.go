@@ -43,9 +43,13 @@ func Diff(a, b any) []Change {
 type differ struct {
 	path    Path
 	changes []Change
+	bare    bool // without values
+	sync    bool // a is made what b is
+	stale   bool // where that could not be
 }
 
 func (d *differ) add(kind Kind, a, b any) {
+	d.stale = d.stale || d.sync
 	d.changes = append(d.changes, Change{Path: slices.Clone(d.path), Old: a, New: b, Kind: kind})
 }
 

@@ -172,6 +172,85 @@ func TestGoValuesDifferAsTheirJSONDoes(t *testing.T) {
 	}
 }
 
+// TestFollowKeepsACopy follows a value through random changes, small and large.
+func TestFollowKeepsACopy(t *testing.T) {
+	type state struct {
+		Thing
+		Counts map[string]int
+		Names  map[string]string
+		Plain  map[int]Part
+	}
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 6))
+		fresh := func() *state {
+			s := &state{Thing: *random(r), Counts: map[string]int{}, Names: map[string]string{}, Plain: map[int]Part{}}
+			for range r.IntN(5) {
+				s.Counts[fmt.Sprint(r.IntN(4))], s.Names[fmt.Sprint(r.IntN(4))], s.Plain[r.IntN(4)] = r.IntN(3), fmt.Sprint(r.IntN(3)), Part{"x", r.IntN(3)}
+			}
+			return s
+		}
+		now := fresh()
+		follower := clone(t, now)
+		exact := 0
+		for step := range 40 {
+			switch r.IntN(8) {
+			case 0:
+				now = fresh()
+			case 1:
+				delete(now.Counts, fmt.Sprint(r.IntN(4)))
+				now.Plain[r.IntN(4)] = Part{"y", r.IntN(3)}
+			case 2:
+				now.Name, now.Count, now.On = fmt.Sprint(r.IntN(9)), r.IntN(3), !now.On
+			case 3:
+				delete(now.Plain, r.IntN(4))
+				now.Names[fmt.Sprint(r.IntN(4))] = fmt.Sprint(r.IntN(3))
+			case 4:
+				now.Parts[fmt.Sprint(r.IntN(3))] = Part{fmt.Sprint(r.IntN(3)), step}
+			case 5:
+				for _, p := range now.ByNumber {
+					p.N++
+				}
+			default:
+				now.Counts[fmt.Sprint(r.IntN(4))]++
+			}
+			want := statediff.DiffGo(reflect.ValueOf(follower).Elem(), reflect.ValueOf(now).Elem())
+			got, copied := statediff.Follow(reflect.ValueOf(follower).Elem(), reflect.ValueOf(now).Elem())
+			if len(got) != len(want) {
+				t.Fatalf("seed %d, step %d: %d changes, want %d", seed, step, len(got), len(want))
+			}
+			for i := range got {
+				if got[i].Path.String() != want[i].Path.String() || got[i].Kind != want[i].Kind {
+					t.Fatalf("seed %d, step %d: got %s %s, want %s %s", seed, step, got[i].Kind, got[i].Path, want[i].Kind, want[i].Path)
+				}
+			}
+			if !copied {
+				follower = clone(t, now)
+				continue
+			}
+			exact++
+			if left := statediff.DiffGo(reflect.ValueOf(follower).Elem(), reflect.ValueOf(now).Elem()); len(left) > 0 {
+				t.Fatalf("seed %d, step %d: after following, %s", seed, step, say(left))
+			}
+		}
+		if exact == 0 {
+			t.Errorf("seed %d: nothing was followed", seed)
+		}
+	}
+}
+
+func clone[T any](t *testing.T, v *T) *T {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := new(T)
+	if err := json.Unmarshal(text, out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // without leaves raw out, which the Go side takes as one value.
 func without(v any) any {
 	delete(v.(map[string]any), "raw")
