@@ -3,65 +3,85 @@ package filestore
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // blockCache keeps blocks of segment files that single records were read from.
-// Bytes are copied out, so a record that is kept does not keep its block.
-// What has been written to a segment never changes, so nothing here ever goes
-// stale; the last block of the active segment grows.
+// A block is found without a lock and is never changed once it is there, so
+// records alias it: one that is kept keeps its block of 8 KiB. What has been
+// written to a segment never changes, so nothing here ever goes stale; for the
+// last block of the active segment, which grows, a longer one is put in its place.
 type blockCache struct {
-	shards [16]blockShard
-	pool   sync.Pool // *[]byte of blockSize
+	mu    sync.Mutex
+	ring  []*block // all that are in a table
+	limit int
+	hand  int // of the clock that chooses what to drop
 }
 
 const blockSize = 8 << 10
 
-type blockShard struct {
-	mu     sync.Mutex
-	where  map[blockKey]int
-	blocks []block
-	limit  int
-	hand   int // of the clock that chooses what to drop
-}
-
-// blockKey is the number of a segment and, in the lower half, of a block in it.
-type blockKey uint64
-
-// keyOf returns the key of the block of g that holds offset.
-func keyOf(g *segment, offset int64) blockKey {
-	return blockKey(g.number<<32 | uint64(offset/blockSize))
-}
-
-// start is the offset in the segment at which the block begins.
-func (k blockKey) start() int64 { return int64(k&0xFFFFFFFF) * blockSize }
-
+// block is a part of a segment file.
 type block struct {
-	key  blockKey
-	data []byte // up to blockSize bytes
-	used bool   // since the hand last passed
+	table  *blockTable
+	number int64 // its offset in the file, in blocks
+	data   []byte
+	used   atomic.Bool // since the hand last passed
+	slot   int         // in the ring
+}
+
+// blockTable is the blocks of one segment, by number. The cache's lock is held
+// to change it.
+type blockTable struct {
+	slots atomic.Pointer[[]atomic.Pointer[block]]
 }
 
 func newBlockCache(bytes int64) *blockCache {
-	c := &blockCache{}
-	c.pool.New = func() any { b := make([]byte, blockSize); return &b }
-	for i := range c.shards {
-		c.shards[i].limit = max(2, int(bytes/blockSize)/len(c.shards))
-		c.shards[i].where = map[blockKey]int{}
+	return &blockCache{limit: max(32, int(bytes/blockSize))}
+}
+
+// load returns a block, nil if it is not there.
+func (t *blockTable) load(number int64) *block {
+	slots := t.slots.Load()
+	if slots == nil || number >= int64(len(*slots)) {
+		return nil
 	}
-	return c
+	return (*slots)[number].Load()
 }
 
-func (c *blockCache) shard(k blockKey) *blockShard {
-	return &c.shards[(k^k>>32*7)%blockKey(len(c.shards))]
+// slot returns the place of a block, which it makes.
+func (t *blockTable) slot(number int64) *atomic.Pointer[block] {
+	slots := t.slots.Load()
+	if slots == nil || number >= int64(len(*slots)) {
+		grown := make([]atomic.Pointer[block], max(2*number, 64))
+		if slots != nil {
+			for i := range *slots {
+				grown[i].Store((*slots)[i].Load())
+			}
+		}
+		slots = &grown
+		t.slots.Store(slots)
+	}
+	return &(*slots)[number]
 }
 
-// frame returns a copy, in a's memory, of the frame at offset of g, of which
-// the bytes before end can be read.
+// frame returns the frame at offset of g, of which the bytes before end can be
+// read. It aliases a block, or memory of a where it lies in several.
 func (c *blockCache) frame(g *segment, offset, end int64, a *arena) ([]byte, error) {
-	k := keyOf(g, offset)
-	if b, ok := c.shard(k).frame(k, int(offset%blockSize), a); ok {
-		return b, nil
+	within := offset % blockSize
+	b, err := c.block(g, offset/blockSize, min(within+maxFramePrefix, blockSize), end)
+	if err != nil {
+		return nil, err
 	}
+	data := b.data[min(within, int64(len(b.data))):]
+	size, err := frameSize(data)
+	if err == nil && size <= int64(len(data)) {
+		return data[:size:size], nil
+	}
+	return c.long(g, offset, end, a)
+}
+
+// long is frame for one that does not lie in what is there of its block.
+func (c *blockCache) long(g *segment, offset, end int64, a *arena) ([]byte, error) {
 	var prefix [maxFramePrefix]byte
 	head := prefix[:max(0, min(maxFramePrefix, end-offset))]
 	if err := c.read(g, offset, end, head); err != nil {
@@ -78,25 +98,6 @@ func (c *blockCache) frame(g *segment, offset, end int64, a *arena) ([]byte, err
 	return b, c.read(g, offset, end, b)
 }
 
-// frame copies the frame at offset of block k if all of it is there.
-func (s *blockShard) frame(k blockKey, offset int, a *arena) ([]byte, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i, ok := s.where[k]
-	if !ok || offset >= len(s.blocks[i].data) {
-		return nil, false
-	}
-	s.blocks[i].used = true
-	data := s.blocks[i].data[offset:]
-	size, err := frameSize(data)
-	if err != nil || size > int64(len(data)) {
-		return nil, false
-	}
-	b := a.take(int(size))
-	copy(b, data)
-	return b, true
-}
-
 // read fills dst with the bytes of g from offset on, all of them before end.
 func (c *blockCache) read(g *segment, offset, end int64, dst []byte) error {
 	if offset+int64(len(dst)) > end {
@@ -106,77 +107,65 @@ func (c *blockCache) read(g *segment, offset, end int64, dst []byte) error {
 		return readFull(g, dst, offset)
 	}
 	for len(dst) > 0 {
-		k := keyOf(g, offset)
-		within := int(offset % blockSize)
-		n := min(len(dst), blockSize-within)
-		if !c.shard(k).copy(k, within, dst[:n]) {
-			if err := c.load(g, k, end, within, dst[:n]); err != nil {
-				return err
-			}
+		within := offset % blockSize
+		n := min(int64(len(dst)), blockSize-within)
+		b, err := c.block(g, offset/blockSize, within+n, end)
+		if err != nil {
+			return err
 		}
-		dst, offset = dst[n:], offset+int64(n)
+		copy(dst[:n], b.data[within:])
+		dst, offset = dst[n:], offset+n
 	}
 	return nil
 }
 
-func (s *blockShard) copy(k blockKey, within int, dst []byte) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i, ok := s.where[k]
-	if !ok || within+len(dst) > len(s.blocks[i].data) {
-		return false
-	}
-	s.blocks[i].used = true
-	copy(dst, s.blocks[i].data[within:])
-	return true
-}
-
-// load reads block k into the cache and copies a part of it to dst.
-func (c *blockCache) load(g *segment, k blockKey, end int64, within int, dst []byte) error {
-	buf := c.pool.Get().(*[]byte)
-	start := k.start()
-	data := (*buf)[:min(blockSize, end-start)]
-	if err := readFull(g, data, start); err != nil {
-		c.pool.Put(buf)
-		return err
-	}
-	copy(dst, data[within:])
-	if old := c.shard(k).put(k, data); old != nil {
-		old = old[:blockSize]
-		c.pool.Put(&old)
-	}
-	return nil
-}
-
-// put keeps data as block k and returns the memory of the block it displaces,
-// nil if there is none.
-func (s *blockShard) put(k blockKey, data []byte) []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i, ok := s.where[k]; ok {
-		old := s.blocks[i].data
-		if len(old) >= len(data) {
-			return data
+// block returns a block of g with its first need bytes, or all there are before end.
+func (c *blockCache) block(g *segment, number, need, end int64) (*block, error) {
+	start := number * blockSize
+	need = min(need, end-start)
+	if b := g.blocks.load(number); b != nil && int64(len(b.data)) >= need {
+		if !b.used.Load() {
+			b.used.Store(true)
 		}
-		s.blocks[i].data = data
-		return old
+		return b, nil
 	}
-	if len(s.blocks) < s.limit {
-		s.where[k] = len(s.blocks)
-		s.blocks = append(s.blocks, block{key: k, data: data})
-		return nil
+	size := min(blockSize, end-start)
+	if size <= 0 {
+		return nil, errShort
 	}
-	for s.blocks[s.hand].used {
-		s.blocks[s.hand].used = false
-		s.hand = (s.hand + 1) % len(s.blocks)
+	b := &block{table: &g.blocks, number: number, data: make([]byte, size)}
+	if err := readFull(g, b.data, start); err != nil {
+		return nil, err
 	}
-	b := &s.blocks[s.hand]
-	old := b.data
-	delete(s.where, b.key)
-	s.where[k] = s.hand
-	*b = block{key: k, data: data}
-	s.hand = (s.hand + 1) % len(s.blocks)
-	return old
+	c.put(b)
+	return b, nil
+}
+
+// put puts b in its table, instead of one that has been used longest ago if
+// the cache is full.
+func (c *blockCache) put(b *block) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slot := b.table.slot(b.number)
+	switch old := slot.Load(); {
+	case old != nil && len(old.data) >= len(b.data):
+		return
+	case old != nil:
+		b.slot = old.slot
+	case len(c.ring) < c.limit:
+		b.slot = len(c.ring)
+		c.ring = append(c.ring, b)
+	default:
+		for c.ring[c.hand].used.Swap(false) {
+			c.hand = (c.hand + 1) % len(c.ring)
+		}
+		dropped := c.ring[c.hand]
+		dropped.table.slot(dropped.number).Store(nil)
+		b.slot = c.hand
+		c.hand = (c.hand + 1) % len(c.ring)
+	}
+	c.ring[b.slot] = b
+	slot.Store(b)
 }
 
 // readFull fills dst from offset of g; errShort if the file ends before.

@@ -92,8 +92,10 @@ func appendTexts(b []byte, list []string) []byte {
 // decoder decodes bodies without copying them: strings and payloads alias the
 // bytes, which must never change. Its slabs save an allocation for each slice.
 type decoder struct {
-	texts []string
-	pairs []driver.Pair
+	texts       []string
+	pairs       []driver.Pair
+	conditioned []driver.Condition
+	items       []driver.Item
 }
 
 // event decodes body into r.
@@ -119,7 +121,7 @@ func (d *decoder) event(body []byte, r *driver.Record) error {
 		r.Metadata = d.metadata(&c)
 	}
 	if flags&hasConditions != 0 {
-		r.Conditions = c.conditions()
+		r.Conditions = d.conditions(&c)
 	}
 	if c.bad || flags >= hasConditions<<1 {
 		return errBody
@@ -131,6 +133,9 @@ func (d *decoder) event(body []byte, r *driver.Record) error {
 // list carves a list of texts out of the slab.
 func (d *decoder) list(c *cursor) []string {
 	n := c.count(1)
+	if n == 0 {
+		return nil
+	}
 	if n > cap(d.texts)-len(d.texts) {
 		d.texts = make([]string, 0, max(n, min(2*cap(d.texts)+8, 1024)))
 	}

@@ -45,12 +45,12 @@ func appendItem(b []byte, i *driver.Item) []byte {
 }
 
 // conditions reads what appendConditions wrote.
-func (c *cursor) conditions() []driver.Condition {
+func (d *decoder) conditions(c *cursor) []driver.Condition {
 	n := c.count(3)
-	if c.bad {
-		return nil
+	if n > cap(d.conditioned)-len(d.conditioned) {
+		d.conditioned = make([]driver.Condition, 0, max(n, min(2*cap(d.conditioned)+1, 256)))
 	}
-	out := make([]driver.Condition, 0, n)
+	start := len(d.conditioned)
 	for range n {
 		kind := c.bytes(1)
 		if c.bad {
@@ -59,37 +59,28 @@ func (c *cursor) conditions() []driver.Condition {
 		one := driver.Condition{Kind: driver.ConditionKind(kind[0])}
 		if one.Kind == driver.NoneAfterKind {
 			one.After = driver.Position(c.uvarint())
-			one.Query.Items = c.items()
+			one.Query.Items = d.queryItems(c)
 		} else {
 			one.Stream, one.Version = c.text(), c.uvarint()
 		}
-		out = append(out, one)
+		d.conditioned = append(d.conditioned, one)
 	}
-	return out
+	return d.conditioned[start:len(d.conditioned):len(d.conditioned)]
 }
 
-func (c *cursor) items() []driver.Item {
+func (d *decoder) queryItems(c *cursor) []driver.Item {
 	n := c.count(5)
 	if n == 0 {
 		return nil
 	}
-	out := make([]driver.Item, n)
-	for i := range out {
-		out[i] = driver.Item{Types: c.texts(), Tags: c.texts(), Streams: c.texts(), Category: c.text(), IDs: c.ids()}
+	if n > cap(d.items)-len(d.items) {
+		d.items = make([]driver.Item, 0, max(n, min(2*cap(d.items)+1, 256)))
 	}
-	return out
-}
-
-func (c *cursor) texts() []string {
-	n := c.count(1)
-	if n == 0 {
-		return nil
+	start := len(d.items)
+	for range n {
+		d.items = append(d.items, driver.Item{Types: d.list(c), Tags: d.list(c), Streams: d.list(c), Category: c.text(), IDs: c.ids()})
 	}
-	out := make([]string, n)
-	for i := range out {
-		out[i] = c.text()
-	}
-	return out
+	return d.items[start:len(d.items):len(d.items)]
 }
 
 func (c *cursor) ids() []driver.ID {

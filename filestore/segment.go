@@ -27,6 +27,7 @@ type segment struct {
 	zeroed int64 // bytes that are in use or known to be zero; the writer's own
 	end    int64 // bytes in use; set when the next segment is begun
 	index  atomic.Pointer[segmentIndex]
+	blocks blockTable
 }
 
 // segmentIndex is the index of a segment: mem until its index file is written.
