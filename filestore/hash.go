@@ -101,7 +101,7 @@ func (s *Store) segmentRange(g *segment) (*merkle.Range, error) {
 		}
 		nodes = own.nodes
 	} else {
-		own, err := s.summarize(g)
+		own, err := s.summarize(g, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -115,8 +115,8 @@ func (s *Store) segmentRange(g *segment) (*merkle.Range, error) {
 }
 
 // hashRecords adds the leaves of the records that sc yields, up to leaf number
-// end. newest, if not nil, becomes the greatest time-ordered ID of them.
-func hashRecords(sc *scanner, r *merkle.Range, end uint64, newest *driver.ID) error {
+// end. each, if not nil, is shown every one of them.
+func hashRecords(sc *scanner, r *merkle.Range, end uint64, each func(*driver.Record)) error {
 	var h merkle.Hasher
 	var rec driver.Record
 	for r.End() < end {
@@ -126,8 +126,8 @@ func hashRecords(sc *scanner, r *merkle.Range, end uint64, newest *driver.ID) er
 			return err
 		}
 		r.Append(h.Leaf(&rec))
-		if newest != nil {
-			newer(newest, rec.ID)
+		if each != nil {
+			each(&rec)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/internal/index"
@@ -138,7 +139,7 @@ func (s *Store) sealSegment(g *segment) error {
 			return err
 		}
 	}
-	own, err := s.summarize(g)
+	own, err := s.summarize(g, s.pause)
 	if err != nil {
 		return err
 	}
@@ -153,6 +154,14 @@ func (s *Store) sealSegment(g *segment) error {
 	return nil
 }
 
+// pause holds the sealing back, so that appends find a processor free, as long
+// as the segment that is next to be sealed has room.
+func (s *Store) pause() {
+	if v := s.view.Load(); v != nil && v.end < s.opts.SegmentBytes/2 && !s.closed.Load() {
+		time.Sleep(500 * time.Microsecond)
+	}
+}
+
 // writeIndex writes the index file of g.
 func (s *Store) writeIndex(g *segment, mem *index.Mem, own sealed) error {
 	extra := own.append(nil)
@@ -160,11 +169,19 @@ func (s *Store) writeIndex(g *segment, mem *index.Mem, own sealed) error {
 }
 
 // summarize reads a full segment for what the engine keeps in its index file.
-func (s *Store) summarize(g *segment) (sealed, error) {
+// pause, if not nil, is called now and then.
+func (s *Store) summarize(g *segment, pause func()) (sealed, error) {
 	own := sealed{end: g.end}
 	sc := s.scanAt(g, segmentHeaderSize, g.end, g.header.first)
 	r := merkle.NewRange(uint64(g.header.first - 1))
-	if err := hashRecords(sc, r, noEnd, &own.newest); err != nil {
+	const between = 1024 // records
+	err := hashRecords(sc, r, noEnd, func(rec *driver.Record) {
+		newer(&own.newest, rec.ID)
+		if pause != nil && rec.Position%between == 0 {
+			pause()
+		}
+	})
+	if err != nil {
 		return sealed{}, err
 	}
 	own.group, own.nodes = sc.group.group, mustMarshal(r)
