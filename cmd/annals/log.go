@@ -51,7 +51,7 @@ func (a *app) log(cmd *cobra.Command, stream string, f *foldFlags, at *pointFlag
 		return err
 	}
 	defer log.Close()
-	p := a.printer("VERSION", "TIME", "TYPE", "ACTOR", "CHANGES")
+	p := a.printer("VERSION", "TIME", "TYPE", "ACTOR", "REASON", "CHANGES")
 	var last []history.Entry // of a log that is printed backward
 	n := 0
 	for e, err := range h.Until(point).Log(cmd.Context()) {
@@ -86,5 +86,5 @@ func (p *printer) addEntry(e *history.Entry) {
 		p.add(item{json: with(r, appendChanges([]byte(`"changes":`), e.Changes))})
 		return
 	}
-	p.add(item{cells: []string{fmt.Sprint(r.Version), stampOf(r.Time), r.Type, r.Metadata.Value("actor"), inWords(e.Changes)}})
+	p.add(item{cells: []string{fmt.Sprint(r.Version), stampOf(r.Time), r.Type, r.Metadata.Value("actor"), brief(r.Metadata.Value("reason"), 50), inWords(e.Changes)}})
 }
