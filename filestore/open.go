@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,7 +13,6 @@ import (
 
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/internal/index"
-	"github.com/annals-db/annals/internal/mutant"
 	"github.com/annals-db/annals/internal/vfs"
 )
 
@@ -326,52 +323,4 @@ func (g *segment) release() error {
 		err = errors.Join(err, x.file.Close())
 	}
 	return err
-}
-
-func (s *Store) syncDir(name string) error {
-	if mutant.NoDirSync {
-		return nil
-	}
-	return s.opts.FS.SyncDir(name)
-}
-
-// slashed returns dir as package vfs names it.
-func slashed(dir string) string { return filepath.ToSlash(filepath.Clean(dir)) }
-
-func parentDir(name string) string {
-	if i := strings.LastIndexByte(name, '/'); i > 0 {
-		return name[:i]
-	} else if i == 0 {
-		return "/"
-	}
-	return "."
-}
-
-// writeFile writes a small file over whatever is there, and does not sync it.
-func (s *Store) writeFile(name string, data []byte) error {
-	f, err := s.opts.FS.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(data, 0)
-	return errors.Join(err, f.Close())
-}
-
-// readFile reads a whole file.
-func (s *Store) readFile(name string) ([]byte, error) {
-	f, err := s.opts.FS.OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, size)
-	n, err := f.ReadAt(b, 0)
-	if n < len(b) && err != nil && err != io.EOF {
-		return nil, err
-	}
-	return b[:n], nil
 }

@@ -1,10 +1,8 @@
 package filestore
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -13,7 +11,6 @@ import (
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/internal/index"
 	"github.com/annals-db/annals/internal/merkle"
-	"github.com/annals-db/annals/internal/vfs"
 )
 
 // sealer writes the index files of full segments in the background. Until one
@@ -211,49 +208,4 @@ func (s *Store) openIndex(g *segment) (*segmentIndex, sealed, error) {
 		return nil, sealed{}, errors.Join(g.damagedIndex(&index.DamageError{Reason: err.Error()}), f.Close())
 	}
 	return &segmentIndex{sealed: x, file: f}, own, nil
-}
-
-// replaceFile writes a file under another name, syncs it and renames it, so
-// that name is always whole.
-func (s *Store) replaceFile(name string, write func(io.Writer) error) (err error) {
-	temporary := name + temporarySuffix
-	f, err := s.opts.FS.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	out := bufio.NewWriterSize(&fileWriter{f: f}, 1<<18)
-	if err = write(out); err == nil {
-		err = out.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		_ = s.opts.FS.Remove(temporary)
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := s.opts.FS.Rename(temporary, name); err != nil {
-		return err
-	}
-	return s.syncDir(parentDir(name))
-}
-
-// writeAll returns a function that writes b.
-func writeAll(b []byte) func(io.Writer) error {
-	return func(w io.Writer) error {
-		_, err := w.Write(b)
-		return err
-	}
-}
-
-// fileWriter writes a file from its beginning on.
-type fileWriter struct {
-	f   vfs.File
-	off int64
-}
-
-func (w *fileWriter) Write(b []byte) (int, error) {
-	n, err := w.f.WriteAt(b, w.off)
-	w.off += int64(n)
-	return n, err
 }

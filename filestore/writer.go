@@ -63,7 +63,13 @@ const (
 func (w *writer) enqueue(ctx context.Context, r *request) error {
 	w.mu.Lock()
 	for w.bytes > queueBytes && !w.closed {
+		if err := ctx.Err(); err != nil {
+			w.mu.Unlock()
+			return err
+		}
+		stop := context.AfterFunc(ctx, w.stir)
 		w.room.Wait()
+		stop()
 	}
 	if w.closed {
 		w.mu.Unlock()
@@ -80,6 +86,13 @@ func (w *writer) enqueue(ctx context.Context, r *request) error {
 		}
 	}
 	return nil
+}
+
+// stir makes those who wait for room look again.
+func (w *writer) stir() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.room.Broadcast()
 }
 
 // run serves the queue until close.
