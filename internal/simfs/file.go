@@ -60,7 +60,9 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	}
 	n := len(p)
 	if fault != None {
-		n, err = d.rand.IntN(n+1), pathError(op, ErrIO)
+		if err = pathError(op, ErrIO); d.rand.IntN(4) > 0 { // else all of it
+			n = d.rand.IntN(n + 1)
+		}
 	}
 	if room := d.take(f.inode, off, n); room < n {
 		n, err = room, pathError(op, ErrFull)
