@@ -14,7 +14,14 @@ func (w *world) work(steps int, inSync bool) {
 	if w.theme == "full" {
 		full, room = w.rand.IntN(100), 3+w.rand.IntN(60)
 	}
+	hurt := false
 	for n := range steps + 300 {
+		if !hurt && w.upset.Load() {
+			hurt = true
+			if chance(w.rand, 60) { // the end comes before much is done about what failed
+				steps, inSync = min(steps, n+w.rand.IntN(15)), false
+			}
+		}
 		if w.broken() || n >= steps && (!inSync || w.turns.wants(" sync ")) {
 			return
 		}
