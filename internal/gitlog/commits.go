@@ -161,7 +161,7 @@ func (p *parser) commit() (*Commit, error) {
 		return nil, err
 	}
 	hash, ok := strings.CutPrefix(first, "commit ")
-	if !ok || hash == "" {
+	if !ok || !isHash(hash) {
 		return nil, fmt.Errorf("%.40q where a commit begins", first)
 	}
 	c := &Commit{Hash: hash}
@@ -195,6 +195,16 @@ func (p *parser) commit() (*Commit, error) {
 	}
 }
 
+// isHash reports whether s is hexadecimal digits.
+func isHash(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {
+			return false
+		}
+	}
+	return s != ""
+}
+
 func unexpected(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -212,6 +222,11 @@ func (p *parser) change(line string) (c Change, err error) {
 	f := strings.Split(fields, " ")
 	if len(f) != 2*(parents+1)+1 || f[len(f)-1] == "" {
 		return c, fmt.Errorf("%.80q is no change", line)
+	}
+	for _, hash := range f[parents+1 : 2*parents+2] {
+		if !isHash(hash) {
+			return c, fmt.Errorf("%.80q has no hash", line)
+		}
 	}
 	status := f[len(f)-1]
 	c = Change{Status: status[0], OldMode: f[0], Mode: f[parents], Old: f[parents+1], Blob: f[2*parents+1], Merge: parents > 1}

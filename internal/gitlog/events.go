@@ -32,6 +32,14 @@ func (m *mapping) id(texts ...string) driver.ID {
 // object writes a JSON object field by field. Without names, so far, it is "{".
 type object []byte
 
+func newObject() object { return append(make(object, 0, 320), '{') }
+
+// hash writes what git gives as a hash, which needs no escapes.
+func (o *object) hash(name, value string) {
+	o.name(name)
+	*o = append(append(append(*o, '"'), value...), '"')
+}
+
 func (o *object) name(name string) {
 	if len(*o) > 1 {
 		*o = append(*o, ',')
@@ -73,11 +81,11 @@ func (m *mapping) events(c *Commit, branch string) []driver.Event {
 		}
 		add(change.typ(), change.Path, changeData(c, change))
 		if change.Status == 'R' {
-			data := object("{")
+			data := newObject()
 			data.text("path", Escape(change.From))
-			data.text("commit", c.Hash)
+			data.hash("commit", c.Hash)
 			data.text("to", Escape(change.Path))
-			data.text("before", change.Old)
+			data.hash("before", change.Old)
 			data.null("blob")
 			data.null("mode")
 			add("FileMovedAway", change.From, data)
@@ -126,8 +134,8 @@ func shortened(s string, most int) string {
 const maxMessage = 512 << 10
 
 func commitData(c *Commit) []byte {
-	o := object("{")
-	o.text("commit", c.Hash)
+	o := newObject()
+	o.hash("commit", c.Hash)
 	o.name("parents")
 	o = append(o, '[')
 	for i, p := range c.Parents {
@@ -167,12 +175,12 @@ func (c *Change) typ() string {
 }
 
 func changeData(c *Commit, change *Change) object {
-	o := object("{")
+	o := newObject()
 	o.text("path", Escape(change.Path))
-	o.text("commit", c.Hash)
+	o.hash("commit", c.Hash)
 	switch change.Status {
 	case 'D':
-		o.text("before", change.Old)
+		o.hash("before", change.Old)
 		o.null("blob")
 		o.null("mode")
 		return o
@@ -180,13 +188,13 @@ func changeData(c *Commit, change *Change) object {
 		o.null("before")
 		o.null("to") // where it had gone, if it was here before
 	default:
-		o.text("before", change.Old)
+		o.hash("before", change.Old)
 	}
 	if change.From != "" {
 		o.text("from", Escape(change.From))
 		o.null("to")
 	}
-	o.text("blob", change.Blob)
+	o.hash("blob", change.Blob)
 	o.text("mode", change.Mode)
 	return o
 }

@@ -220,7 +220,7 @@ func (im *importer) moves(ctx context.Context, branches []Branch) (moved []move,
 // moveBranches says in the log where branches are now.
 func (im *importer) moveBranches(ctx context.Context, moved []move) error {
 	for _, m := range moved {
-		data := object("{")
+		data := newObject()
 		data.text("branch", Escape(m.Name))
 		if m.before == "" {
 			data.null("before")
