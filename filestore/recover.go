@@ -61,9 +61,13 @@ func (l *loader) settle() error {
 		_ = l.s.opts.FS.Remove(g.name)
 	}
 	l.unused = nil
+	slots := 1
+	if l.whole < 2 {
+		slots = 2 // a write torn by a crash has left one damaged
+	}
 	g := l.v.active()
 	if g == nil {
-		return nil
+		return l.s.mark.renew(mark{}, slots)
 	}
 	from := int64(0)
 	if l.mark.segment == g.number {
@@ -79,10 +83,6 @@ func (l *loader) settle() error {
 	g.zeroed = max(size, l.v.end)
 	if mutant.KeepDebris {
 		g.zeroed = l.v.end
-	}
-	slots := 1
-	if l.whole < 2 {
-		slots = 2 // a write torn by a crash has left one damaged
 	}
 	return l.s.mark.renew(mark{segment: g.number, offset: l.v.end, position: l.v.head, group: l.v.group, time: l.v.time}, slots)
 }
