@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/annals-db/annals/driver"
@@ -93,17 +94,16 @@ func (im *importer) commits(ctx context.Context, r *Repository, branches []Branc
 	for _, b := range branches {
 		im.byRef[b.Ref] = b.Name
 	}
-	if len(branches) > 1 {
-		trunk := r.trunk(ctx, branches)
-		set, err := r.reached(ctx, trunk, known)
-		if err != nil {
-			return err
-		}
-		im.trunk, im.onTrunk = trunk.Name, set
-	}
+	found := im.findTrunk(ctx, r, branches, known)
+	defer func() { _ = found() }() // the goroutine has ended when this returns; its error is told where it matters
 	return feed.Run(ctx, im.log, &feed.Options{Window: 8192, Head: info.Time}, func(f *feed.Feeder[batch]) error {
 		n := 0
 		for c, err := range r.Commits(ctx, branches, known) {
+			if n == 0 {
+				if err := found(); err != nil { // while git log gets under way
+					return err
+				}
+			}
 			if err != nil {
 				return err
 			}
@@ -116,6 +116,22 @@ func (im *importer) commits(ctx context.Context, r *Repository, branches []Branc
 		}
 		return nil
 	}, im.answered)
+}
+
+// findTrunk finds out, beside other work, which commits count for the trunk. The
+// function returned waits for that, and is called whatever happens.
+func (im *importer) findTrunk(ctx context.Context, r *Repository, branches []Branch, known []string) (wait func() error) {
+	if len(branches) == 1 {
+		return func() error { return nil }
+	}
+	done := make(chan error, 1)
+	go func() {
+		trunk := r.trunk(ctx, branches)
+		set, err := r.reached(ctx, trunk, known)
+		im.trunk, im.onTrunk = trunk.Name, set
+		done <- err
+	}()
+	return sync.OnceValue(func() error { return <-done })
 }
 
 // submit hands a commit over in as few batches as the limits allow.
