@@ -40,7 +40,8 @@ type Store struct {
 	queried  atomic.Bool // a condition with a query was seen, so events are signed
 
 	mu       sync.Mutex
-	readOnly error // why nothing can be appended, nil if it can
+	readOnly error       // why nothing can be appended, nil if it can
+	refusing atomic.Bool // readOnly is set
 	closed   atomic.Bool
 	done     chan struct{} // closed by Close
 }
@@ -131,6 +132,9 @@ func (s *Store) current(ctx context.Context) (*view, error) {
 
 // writable returns why nothing can be appended, nil if it can.
 func (s *Store) writable() error {
+	if !s.refusing.Load() {
+		return nil // without the lock, which every append would have to take
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.readOnly
@@ -142,6 +146,7 @@ func (s *Store) setReadOnly(reason error) {
 	defer s.mu.Unlock()
 	if s.readOnly == nil {
 		s.readOnly = reason
+		s.refusing.Store(true)
 	}
 }
 
