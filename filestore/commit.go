@@ -86,7 +86,7 @@ func (w *writer) writeAhead(seg *segment, data []byte, off int64) error {
 	}
 	// In small steps for small groups, whose caller would notice; more by and by.
 	step := min(max(end/4, zeroStepMin), max(zeroStepMax/16, 8*int64(len(data))), zeroStepMax)
-	step = min(step, max(w.s.opts.SegmentBytes-end, 0))
+	step = min(step, max(w.s.sizeOf(seg.number)-end, 0))
 	n, _ := seg.file.WriteAt(zeros[:step], end) // without room for them it is slower, no more
 	seg.zeroed = end + int64(n)
 	return nil

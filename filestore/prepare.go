@@ -28,8 +28,8 @@ func newPreparer(s *Store) *preparer {
 
 // progress says that segment number is filled up to off.
 func (p *preparer) progress(number uint64, off int64) {
-	whole := p.s.opts.SegmentBytes
-	if off < whole/4 || number == p.asked && off < p.askedAt+zeroPiece/2 {
+	size, next := p.s.sizeOf(number), p.s.sizeOf(number+1)
+	if off < size/4 || number == p.asked && off < p.askedAt+zeroPiece/2 {
 		return
 	}
 	if !p.mu.TryLock() {
@@ -37,7 +37,7 @@ func (p *preparer) progress(number uint64, off int64) {
 	}
 	p.asked, p.askedAt = number, off
 	p.number = number
-	p.target = min((off-whole/4)*3/2+zeroPiece, whole)
+	p.target = min((off-size/4)*3/2*(next/size)+zeroPiece, next)
 	behind := p.spare == nil || p.spare.zeroed < p.target
 	p.mu.Unlock()
 	if behind {

@@ -154,7 +154,7 @@ func (s *Store) sealSegment(g *segment) error {
 // pause holds the sealing back, so that appends find a processor free, as long
 // as the segment that is next to be sealed has room.
 func (s *Store) pause() {
-	if v := s.view.Load(); v != nil && v.end < s.opts.SegmentBytes/2 && !s.closed.Load() {
+	if v := s.view.Load(); v != nil && v.end < s.sizeOf(uint64(len(v.segments)))/2 && !s.closed.Load() {
 		time.Sleep(500 * time.Microsecond)
 	}
 }

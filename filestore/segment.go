@@ -41,6 +41,14 @@ func (s *Store) segmentName(number uint64) string {
 	return fmt.Sprintf("%s/%s/%010d%s", s.dir, logDir, number, segmentSuffix)
 }
 
+// sizeOf returns the size at which segment number is full. The first ones are
+// smaller: the first cannot be zeroed ahead of use, and a small log should not
+// take much of the disk for what may never come.
+func (s *Store) sizeOf(number uint64) int64 {
+	const first = 4 << 20
+	return min(s.opts.SegmentBytes, first<<min(number-1, 20))
+}
+
 func indexName(segmentName string) string {
 	return strings.TrimSuffix(segmentName, segmentSuffix) + indexSuffix
 }

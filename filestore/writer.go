@@ -338,7 +338,7 @@ func (w *writer) place(r *request, at int64) error {
 // begin begins a group, and a segment for it if the one in use is full.
 func (w *writer) begin(at int64) error {
 	w.next = nil
-	if w.seg == nil || w.off >= w.s.opts.SegmentBytes && w.sealer.ready(w.off) {
+	if w.seg == nil || w.off >= w.s.sizeOf(w.seg.number) && w.sealer.ready(w.off) {
 		next, err := w.nextSegment(at)
 		if err != nil {
 			return fmt.Errorf("append to %s: begin a segment: %w: %w", w.s.dir, driver.ErrUnavailable, err)
