@@ -31,7 +31,7 @@ func play(t *testing.T, seed uint64, store Store, o *Options) (result *Result) {
 			result = &Result{Err: fmt.Errorf("seed %d: %v", seed, p)}
 		}
 	}()
-	watch := time.AfterFunc(30*time.Second, func() {
+	watch := time.AfterFunc(2*time.Minute, func() {
 		buf := make([]byte, 1<<20)
 		panic(fmt.Sprintf("seed %d hangs\n%s", seed, buf[:runtime.Stack(buf, true)]))
 	})
