@@ -16,7 +16,8 @@ type Options struct {
 	// MustExist refuses to make a new store. Defaults to false.
 	MustExist bool
 	// SegmentBytes is the size at which a segment file is sealed and the next
-	// one begun. It may differ from open to open. Defaults to 32 MiB.
+	// one begun; the first ones are sealed at 4 MiB, 8 MiB and so on up to it.
+	// It may differ from open to open. Defaults to 32 MiB.
 	SegmentBytes int64
 	// CacheBytes is the memory for streams that are read again and again and
 	// for blocks of segments, a seventh each, and for index files, the rest.
