@@ -46,6 +46,9 @@ type truth struct {
 // TestTable keeps a table of many rows, each a stream, through its history, and
 // rebuilds it as it was after every transaction.
 func TestTable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short")
+	}
 	dir := filepath.Join(sharedData, "sp500-history")
 	if _, err := os.Stat(dir); err != nil {
 		t.Skipf("the history of the S&P 500 is not here (%v); its generated twin is TestTableTwin", err)

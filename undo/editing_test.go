@@ -90,6 +90,9 @@ func (e *edits) add(text []rune, action Edited) []rune {
 
 // TestEditing undoes and redoes the writing of a file, action by action.
 func TestEditing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short")
+	}
 	f, err := os.Open("../../shared/data/editing-traces/sveltecomponent.json.gz")
 	if err != nil {
 		t.Skipf("the editing trace is not here (%v); its generated twin is TestEditingTwin", err)

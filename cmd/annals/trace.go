@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ cause that is not in the log and a cycle are shown as such.
 		Args: between(1, 2, "a POSITION, an ID, or a STREAM and a VERSION"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.trace(cmd, args, depth) },
 	}
-	cmd.Flags().IntVar(&depth, "depth", 0, "at most this many levels below a first cause (default all)")
+	cmd.Flags().IntVar(&depth, "depth", 0, "at most this many levels (default all in JSON, in a table those near the event)")
 	return cmd
 }
 
@@ -46,6 +47,11 @@ func (a *app) trace(cmd *cobra.Command, args []string, depth int) error {
 	if err != nil {
 		return err
 	}
+	above := 0
+	if a.format == formatTable && depth == 0 {
+		root, above = near(root)
+		depth = 2 * nearby
+	}
 	for _, t := range append([]*history.Trace{root}, others...) {
 		cut(t, depth)
 	}
@@ -62,6 +68,9 @@ func (a *app) trace(cmd *cobra.Command, args []string, depth int) error {
 	}
 	w := bufio.NewWriter(a.out)
 	d := drawing{w: w, colour: a.colours()}
+	if above > 0 {
+		fmt.Fprintf(w, "(%s further up; -o json has them all)\n", count(above, "cause"))
+	}
 	d.draw(root, "", "")
 	if len(others) > 0 {
 		fmt.Fprintln(w, "of the same correlation:")
@@ -70,6 +79,45 @@ func (a *app) trace(cmd *cobra.Command, args []string, depth int) error {
 		d.draw(t, "", "")
 	}
 	return w.Flush()
+}
+
+// nearby is how many causes above the event asked for are drawn, where nobody
+// says how many; and as many effects below it.
+const nearby = 15
+
+// near returns the tree from nearby causes above the event asked for on, and how
+// many causes are further up.
+func near(root *history.Trace) (from *history.Trace, above int) {
+	path := pathTo(root)
+	if len(path) <= nearby+1 {
+		return root, 0
+	}
+	above = len(path) - nearby - 1
+	return path[above], above
+}
+
+// pathTo returns the way from the root to the event asked for.
+func pathTo(root *history.Trace) []*history.Trace {
+	type step struct {
+		t    *history.Trace
+		from *step
+	}
+	for open := []*step{{t: root}}; len(open) > 0; {
+		s := open[len(open)-1]
+		open = open[:len(open)-1]
+		if s.t.Asked {
+			var path []*history.Trace
+			for ; s != nil; s = s.from {
+				path = append(path, s.t)
+			}
+			slices.Reverse(path)
+			return path
+		}
+		for _, e := range s.t.Effects {
+			open = append(open, &step{e, s})
+		}
+	}
+	return nil
 }
 
 // cut leaves so many levels below t; 0 leaves all.
