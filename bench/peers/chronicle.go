@@ -87,7 +87,8 @@ func openChronicle(dir string) (system, error) {
 	if err != nil {
 		return nil, err
 	}
-	repo, err := chronicle.NewEventSourcedRepository(log, newChronicleItem, nil)
+	// A registry of its own: the global one takes a type once per process.
+	repo, err := chronicle.NewEventSourcedRepository(log, newChronicleItem, nil, aggregate.AnyEventRegistry(chronicle.NewAnyEventRegistry()))
 	if err != nil {
 		return nil, err
 	}
