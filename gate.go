@@ -44,9 +44,13 @@ func (tx *Tx) queue(key string) error {
 	return tx.take(tx.db.gates.get(key, true))
 }
 
-// enter begins tx and, if others queue for key, waits for its turn behind them.
-func (tx *Tx) enter(key string) error {
+// enter begins tx and, if others queue for the source, waits for its turn behind them.
+func (tx *Tx) enter(src source) error {
 	if tx.gate == nil && !tx.pinned && tx.db.gates.open.Load() > 0 {
+		key := src.stream
+		if key == "" {
+			key = gateKey(driver.NoneAfter(src.q, 0))
+		}
 		if err := tx.take(tx.db.gates.get(key, false)); err != nil {
 			return err
 		}

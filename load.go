@@ -53,7 +53,7 @@ func (m *Model[S]) Create(tx *Tx, id string) (*S, error) {
 	if tx.entity(stream) != nil {
 		return nil, fmt.Errorf("create %q: %w", stream, ErrExists)
 	}
-	if err := tx.enter(stream); err != nil {
+	if err := tx.enter(source{stream: stream}); err != nil {
 		return nil, fmt.Errorf("create %q: %w", stream, err)
 	}
 	if tx.pin > 0 {
@@ -105,7 +105,7 @@ func (m *Model[S]) fold(r Reader, q Query) (*S, error) {
 		st, err := m.stateAt(r.ctx, r.db, src, pin, nil)
 		return st.s, err
 	case *Tx:
-		if err := r.enter(gateKey(driver.NoneAfter(q, 0))); err != nil {
+		if err := r.enter(src); err != nil {
 			return nil, err
 		}
 		st, err := m.stateAt(r.ctx, r.db, src, r.pin, r.extend)
@@ -142,7 +142,7 @@ func (m *Model[S]) loadTx(tx *Tx, id, stream string) (*S, error) {
 		}
 		return t.s, nil
 	}
-	if err := tx.enter(stream); err != nil {
+	if err := tx.enter(source{stream: stream}); err != nil {
 		return nil, err
 	}
 	st, err := m.stateAt(tx.ctx, tx.db, streamSource(stream), tx.pin, tx.extend)
