@@ -1,7 +1,9 @@
 package history_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -562,6 +564,21 @@ func TestStationsNeverChangeAnAnswer(t *testing.T) {
 	if b := find(other); b.Record.Version != wantOther {
 		t.Fatalf("of another log: got %d, want %d", b.Record.Version, wantOther)
 	}
+	forged := func(old, by string) []byte { // with a checksum that holds
+		text := bytes.ReplaceAll(value[sha256.Size:], []byte(old), []byte(by))
+		sum := sha256.Sum256(text)
+		return append(sum[:], text...)
+	}
+	info, _ := log.Info(t.Context())
+	otherInfo, _ := other.Info(t.Context())
+	save(log, forged(info.LogID.String(), annals.NewID().String()))
+	if b := find(log); b.Record.Version != want || b.Folded < 600 {
+		t.Fatalf("of another log with the same events: got %d by folding %d", b.Record.Version, b.Folded)
+	}
+	save(other, forged(info.LogID.String(), otherInfo.LogID.String())) // a log that went another way since
+	if b := find(other); b.Record.Version != wantOther || b.Folded < 600 {
+		t.Fatalf("of other events: got %d by folding %d", b.Record.Version, b.Folded)
+	}
 	for v := uint64(1); v <= 600; v += 37 { // what comes back from beside the log is as it went there
 		plain, _, err := history.Of(serial{log}, "c-1", jq(t, program)).State(t.Context(), history.Version(v))
 		if err != nil {
@@ -575,6 +592,31 @@ func TestStationsNeverChangeAnAnswer(t *testing.T) {
 		if got, _, err := h.State(t.Context(), history.Version(v)); err != nil || text(got) != text(plain) {
 			t.Fatalf("version %d: got %s, %v, want %s", v, text(got), err, text(plain))
 		}
+	}
+}
+
+// TestStatesThatJSONDoesNotGiveBack: 1.5e16 + 1 is 1.5e16 in floating point, and
+// another number where it has become an integer on the way.
+func TestStatesThatJSONDoesNotGiveBack(t *testing.T) {
+	log := memstore.New(nil)
+	for range 600 {
+		appendTo(t, log, "c-1", "Counted", `{}`, nil)
+	}
+	const program = `.n += 1 | .big = if .n < 500 then 0 elif .n == 500 then 1.5e16 else .big + 1 end`
+	const version = 599 // behind a station
+	plain, _, err := history.Of(serial{log}, "c-1", jq(t, program)).State(t.Context(), history.Version(version))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := history.Of(log, "c-1", jq(t, program)).Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := history.Of(log, "c-1", jq(t, program))
+	if err := again.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, _, err := again.State(t.Context(), history.Version(version)); err != nil || text(got) != text(plain) {
+		t.Errorf("got %s, %v, want %s", text(got), err, text(plain))
 	}
 }
 
@@ -637,6 +679,11 @@ func TestWhatIf(t *testing.T) {
 			got, err := h.WhatIf(t.Context(), history.Version(1), history.Supposition{Instead: map[uint64]annals.Record{1: instead}})
 			if err != nil || total(got.Supposed) != 7 {
 				t.Fatalf("instead: got %+v, %v", got, err)
+			}
+			before := annals.Record{Event: driver.Event{Type: "Put", Stream: f.stream, Data: []byte(`{"name":"zero","n":50}`)}}
+			got, err = h.WhatIf(t.Context(), history.Version(1), history.Supposition{Without: []uint64{1}, Extra: map[uint64][]annals.Record{0: {before, before}}})
+			if slot, ok := at(got.Supposed, history.Path{"items", "zero", "n"}); err != nil || !ok || slot != 100 {
+				t.Fatalf("before the first: got %+v, %v", got, err)
 			}
 			got, err = h.WhatIf(t.Context(), history.Point{}, history.Supposition{Fold: jq(t, ".n += 1")})
 			if err != nil || text(got.Supposed) != fmt.Sprintf(`{"n":%d}`, len(f.records)) {
