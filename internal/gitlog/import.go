@@ -233,37 +233,44 @@ func (im *importer) moves(ctx context.Context, branches []Branch) (moved []move,
 	return moved, slices.Compact(known), nil
 }
 
-// moveBranches says in the log where branches are now.
+// moveBranches says in the log where branches are now, for as many at once as
+// fit a batch.
 func (im *importer) moveBranches(ctx context.Context, moved []move) error {
-	for _, m := range moved {
-		data := newObject()
-		data.text("branch", Escape(m.Name))
-		if m.before == "" {
-			data.null("before")
-		} else {
-			data.text("before", m.before)
-		}
-		data.text("tip", m.Tip)
-		e := driver.Event{
-			ID:     im.mapping.id("branch", m.Ref, m.before, m.Tip, fmt.Sprint(m.version)),
-			Stream: m.stream, Type: "BranchMoved", Data: append(data, '}'),
-			Metadata: driver.Metadata{{Key: "causation", Value: im.mapping.id(m.Tip).String()}, {Key: "correlation", Value: m.Tip}},
-		}
-		b := driver.Batch{Events: []driver.Event{e}}
+	for list := range slices.Chunk(moved, min(1000, im.mapping.limits.BatchEvents)) {
+		var b driver.Batch
 		if im.options.Times {
 			b.Time = im.at
 		}
+		for _, m := range list {
+			b.Events = append(b.Events, im.moveEvent(m))
+		}
 		r, err := im.log.Append(ctx, b)
 		if err != nil {
-			return fmt.Errorf("branch %s: %w", m.Name, err)
+			return fmt.Errorf("branch %s and others: %w", list[0].Name, err)
 		}
 		if r.Repeated {
-			im.summary.Known++
+			im.summary.Known += len(list)
 		} else {
-			im.summary.add(1, r)
+			im.summary.add(len(list), r)
 		}
 	}
 	return nil
+}
+
+func (im *importer) moveEvent(m move) driver.Event {
+	data := newObject()
+	data.text("branch", Escape(m.Name))
+	if m.before == "" {
+		data.null("before")
+	} else {
+		data.hash("before", m.before)
+	}
+	data.hash("tip", m.Tip)
+	return driver.Event{
+		ID:     im.mapping.id("branch", m.Ref, m.before, m.Tip, fmt.Sprint(m.version)),
+		Stream: m.stream, Type: "BranchMoved", Data: append(data, '}'),
+		Metadata: driver.Metadata{{Key: "causation", Value: im.mapping.id(m.Tip).String()}, {Key: "correlation", Value: m.Tip}},
+	}
 }
 
 // Describe returns what should be said of a repository beside what was
