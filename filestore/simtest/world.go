@@ -98,6 +98,7 @@ type world struct {
 	lied     bool            // the disk has lied
 	archived driver.Position // the end of the last backup that succeeded
 	lossy    bool            // the disk lied and lost power
+	cutShort bool            // a backup after that was not finished
 	killed   bool            // the last life ended so, with what it had written unsynced
 	over     bool            // nothing more can be asked of this store
 
