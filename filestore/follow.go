@@ -97,6 +97,9 @@ func (f *follower) refresh() error {
 
 // advance reads what lies between the end of the view and the mark.
 func (l *loader) advance() error {
+	if l.mark.segment == 0 {
+		return nil // the log is still empty
+	}
 	for l.v.damage == nil {
 		g := l.v.active()
 		if g != nil {
