@@ -2,7 +2,9 @@ package filestore
 
 import (
 	"context"
+	"errors"
 
+	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/internal/mutant"
 )
 
@@ -27,16 +29,39 @@ func (s *Store) check(ctx context.Context, r *request, inTurn bool) (settled boo
 	if settled, err = s.checkIDs(v, r); settled || err != nil {
 		return settled, s.ioError(err)
 	}
-	conflict := s.checkConditions(v, r, inTurn)
-	if conflict == nil {
-		return false, nil
+	err = s.checkConditions(v, r, inTurn)
+	for err != nil {
+		// Conditions are judged by what is newer than v. What failed one may be
+		// this very batch, placed through another call since its IDs were looked
+		// at; and one before it may fail by now, which is then the first.
+		v = s.published()
+		if settled, idErr := s.checkIDs(v, r); settled || idErr != nil {
+			return settled, s.ioError(idErr)
+		}
+		earlier := s.checkEarlier(v, r, err)
+		if earlier == nil {
+			break
+		}
+		err = earlier
 	}
-	// What stands against it may be the batch itself, appended by another call
-	// since its IDs were looked for.
-	if settled, err = s.checkIDs(s.published(), r); settled || err != nil {
-		return settled, s.ioError(err)
+	return false, s.ioError(err)
+}
+
+// checkEarlier judges the conditions before the one that failed by v.
+func (s *Store) checkEarlier(v *view, r *request, failed error) error {
+	var c *driver.ConflictError
+	if !errors.As(failed, &c) || c.Index == 0 {
+		return nil
 	}
-	return false, s.ioError(conflict)
+	if err := s.findStreams(v, r.streams); err != nil {
+		return err
+	}
+	for i := range c.Index {
+		if err := s.checkCondition(v, r, i, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // published returns a view that holds everything that the index of the active
