@@ -8,9 +8,13 @@
 //	for e, err := range h.Log(ctx) { … }                          // each event and what it changed
 //	changes, err := h.Diff(ctx, history.Version(3), history.Time(lastTuesday))
 //	origins, err := h.Blame(ctx, history.Point{}, nil)            // who last changed each field
-//	flip, err := h.First(ctx, history.Holds(".quantity < 0"))     // the first event after which it holds
-//	b, err := h.Bisect(ctx, history.Holds(".quantity < 0"), history.Version(0), history.Point{})
+//	gone := history.When(func(i *Item) bool { return i.Quantity < 0 })
+//	flip, err := h.First(ctx, gone)                               // the first event after which it holds
+//	b, err := h.Bisect(ctx, gone, history.Version(0), history.Point{})
 //	outcome, err := h.WhatIf(ctx, history.Point{}, history.Supposition{Without: []uint64{7}})
+//
+// A predicate is a Go function by [When] where the fold is a Go model, else a
+// jq program by [Holds].
 //
 // [History.Show] tells everything about one event, [TraceOf] the tree of causes
 // and effects it is in. States are compared as JSON values; a field is named by
