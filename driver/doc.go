@@ -3,8 +3,8 @@
 // it to annals.New.
 //
 // Start with [Log], five methods. What a store may offer besides is in the
-// optional capabilities [Submitter], [Locator], [Versioner], [Hasher], [Stater] and
-// [Verifier]. What all
+// optional capabilities [Submitter], [Locator], [Versioner], [Hasher], [Stater],
+// [StateReader] and [Verifier]. What all
 // stores promise is tested by package drivertest, which runs against every one
 // of them.
 //

@@ -133,6 +133,28 @@ type Stater interface {
 	State() State
 }
 
+// StateReader is a log whose state can be looked at also where the log is
+// open read-only.
+type StateReader interface {
+	// ReadState returns the state, whose Save and Delete are refused with
+	// [ErrReadOnly].
+	ReadState() State
+}
+
+// StateOf returns what there is of log's state: the state itself, else one
+// that can only be looked at, else nil.
+func StateOf(log Log) State {
+	if s, ok := log.(Stater); ok {
+		if state := s.State(); state != nil {
+			return state
+		}
+	}
+	if s, ok := log.(StateReader); ok {
+		return s.ReadState()
+	}
+	return nil
+}
+
 // State is a small set of compare-and-swap keys beside a log: checkpoints,
 // leases, snapshots, registrations. It is never part of the log and never
 // hashed. Keys are UTF-8 of up to 1,024 bytes; values are up to 64 MiB.

@@ -57,7 +57,7 @@ func (s *Store) openWriter() error {
 	}
 	id, err := s.identity()
 	if errors.Is(err, fs.ErrNotExist) {
-		id = newLogID()
+		id = s.opts.LogID
 		err = s.create(id)
 	}
 	if err != nil {

@@ -168,3 +168,44 @@ func TestAReaderBesideTheWriterSeesSegmentsChange(t *testing.T) {
 	mustHold(t, r, want)
 	mustVerify(t, r)
 }
+
+func TestAStoreIsMadeWithTheLogIDItIsTold(t *testing.T) {
+	dir, id := t.TempDir(), driver.ID{1, 2, 3}
+	open(t, dir, &filestore.Options{LogID: id}).Close()
+	for _, opts := range []*filestore.Options{nil, {LogID: driver.ID{4}}, {ReadOnly: true}} {
+		s := open(t, dir, opts)
+		if info, err := s.Info(ctx); err != nil || info.LogID != id {
+			t.Errorf("opened with %+v it is log %s (%v), want %s", opts, info.LogID, err, id)
+		}
+		s.Close()
+	}
+}
+
+func TestAReaderBesideTheWriterSeesTheStateAndCannotChangeIt(t *testing.T) {
+	dir := t.TempDir()
+	writer := open(t, dir, nil)
+	reader := driver.StateOf(open(t, dir, &filestore.Options{ReadOnly: true}))
+	if reader == nil {
+		t.Fatal("there is no state")
+	}
+	for _, v := range []string{"1", "2"} {
+		rev, err := writer.State().Save(ctx, "key", []byte(v), driver.AnyRevision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, at, err := reader.Load(ctx, "key"); err != nil || string(got) != v || at != rev {
+			t.Errorf("the reader sees %q at %d (%v), want %q at %d", got, at, err, v, rev)
+		}
+		for k, err := range reader.Keys(ctx, "") {
+			if k != "key" || err != nil {
+				t.Errorf("it lists %q, %v", k, err)
+			}
+		}
+		if _, err := reader.Save(ctx, "key", nil, rev); !errors.Is(err, driver.ErrReadOnly) {
+			t.Errorf("Save returned %v", err)
+		}
+		if err := reader.Delete(ctx, "key", rev); !errors.Is(err, driver.ErrReadOnly) {
+			t.Errorf("Delete returned %v", err)
+		}
+	}
+}

@@ -15,6 +15,9 @@ type Options struct {
 	ReadOnly bool
 	// MustExist refuses to make a new store. Defaults to false.
 	MustExist bool
+	// LogID is the log's ID where [Open] makes the store, for a copy of another
+	// log; a store that is there keeps its own. Defaults to a random one.
+	LogID driver.ID
 	// SegmentBytes is the size at which a segment file is sealed and the next
 	// one begun; the first ones are sealed at 4 MiB, 8 MiB and so on up to it.
 	// It may differ from open to open. Defaults to 32 MiB.
@@ -63,6 +66,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if out.Limits == (driver.Limits{}) {
 		out.Limits = driver.DefaultLimits
+	}
+	if out.LogID == (driver.ID{}) {
+		out.LogID = newLogID()
 	}
 	if out.Clock == nil {
 		out.Clock = time.Now

@@ -43,6 +43,22 @@ func (s *Store) State() driver.State {
 	return s.state
 }
 
+// ReadState returns the state as it can be looked at beside a writer, too.
+func (s *Store) ReadState() driver.State {
+	return readState{&stateDir{s: s, dir: s.dir + "/" + stateDirName}}
+}
+
+// readState is a state that is not changed.
+type readState struct{ *stateDir }
+
+func (readState) Save(_ context.Context, key string, _ []byte, _ uint64) (uint64, error) {
+	return 0, fmt.Errorf("save state %q: %w", key, driver.ErrReadOnly)
+}
+
+func (readState) Delete(_ context.Context, key string, _ uint64) error {
+	return fmt.Errorf("delete state %q: %w", key, driver.ErrReadOnly)
+}
+
 // openState opens the state and removes what an interrupted Save left.
 func (s *Store) openState() (*stateDir, error) {
 	d := &stateDir{s: s, dir: s.dir + "/" + stateDirName}

@@ -54,6 +54,8 @@ var (
 	_ driver.Hasher    = (*Store)(nil)
 	_ driver.Verifier  = (*Store)(nil)
 	_ driver.Stater    = (*Store)(nil)
+
+	_ driver.StateReader = (*Store)(nil)
 )
 
 // view is what can be read at one moment. It is never changed, only replaced.

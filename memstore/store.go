@@ -22,6 +22,8 @@ type Options struct {
 	Clock func() time.Time
 	// Limits are the most the store takes. Defaults to driver.DefaultLimits.
 	Limits driver.Limits
+	// LogID is the log's ID, for a copy of another log. Defaults to a random one.
+	LogID driver.ID
 }
 
 // Store is a log in memory. It fulfils [driver.Log], [driver.Submitter],
@@ -59,12 +61,15 @@ func New(opts *Options) *Store {
 	s := &Store{
 		clock:  opts.Clock,
 		limits: opts.Limits,
-		id:     uuid.New(),
+		id:     opts.LogID,
 		index:  newIndex(),
 		grown:  make(chan struct{}),
 		done:   make(chan struct{}),
 	}
 	s.state = &state{closed: s.done, entries: map[string]entry{}}
+	if s.id == (driver.ID{}) {
+		s.id = uuid.New()
+	}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
