@@ -1,4 +1,4 @@
-# make test     all tests, with the race detector where the machine has a C compiler
+# make test     all tests, with the race detector where the machine has a C compiler; installs what they need
 # make check    everything CI runs, the tests last
 # make fuzz     every fuzz target for FUZZTIME each
 # make sim      the crash simulation of the file store over SEEDS seeds
@@ -12,11 +12,14 @@ SEEDS     ?= 500
 # The race detector needs cgo, and cgo a C compiler.
 RACE = $(shell CGO_ENABLED=1 go build -race runtime/cgo 2>/dev/null && echo -race)
 
-.PHONY: test check fmt vet lint tidy cross modules fuzz sim bench peers
+.PHONY: test packages check fmt vet lint tidy cross modules fuzz sim bench peers
 
-test:
+test: packages
 	@[ -n "$(RACE)" ] || echo "no C compiler: the tests run without the race detector" >&2
 	go test $(RACE) -timeout 30m ./...
+
+packages:
+	@.ci/packages
 
 check: fmt vet lint tidy cross modules test
 

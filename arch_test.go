@@ -45,16 +45,20 @@ var arrows = []arrow{
 	{of: "replica/...", imports: []string{"driver", "filestore", "internal/..."}, links: []string{"*"}},
 	{of: "internal/...", imports: []string{"driver", "internal/..."}, links: []string{"*"}},
 
-	{of: "projection/...", imports: []string{".", "driver", "codec", "internal/..."}, links: []string{"*"}},
-	{of: "process/...", imports: []string{".", "driver", "codec", "projection", "internal/..."}, links: []string{"*"}},
+	{of: "projection/...", imports: []string{".", "driver", "codec", "projection", "internal/..."}, links: []string{"*"}},
+	{of: "group/...", imports: []string{".", "driver", "codec", "internal/..."}, links: []string{"*"}},
+	{of: "process/...", imports: []string{".", "driver", "codec", "projection", "group", "internal/..."}, links: []string{"*"}},
+	{of: "relay/...", imports: []string{".", "driver", "codec", "relay", "internal/..."}, links: []string{"*"}},
+	{of: "audit/...", imports: []string{".", "driver", "codec", "history", "internal/..."}, links: []string{"*"}},
 	{of: "history/...", imports: []string{".", "driver", "codec", "internal/..."}, links: []string{"*"}},
+	{of: "collab/...", imports: []string{".", "driver", "codec", "history", "undo", "collab", "internal/..."}, links: []string{"*"}},
 	{of: "undo/...", imports: []string{".", "driver", "codec", "history", "internal/..."}, links: []string{"*"}},
 
 	// These work on raw records, and need no Go types, so not the root either. What they
 	// show of states is that of history, which works on folds as well as on models.
 	{of: "server/...", imports: []string{"driver", "internal/...", "server/..."}, links: []string{"*"}},
 	{of: "studio/...", imports: []string{"driver", "history", "internal/...", "studio/..."}, links: []string{"*"}},
-	{of: "cmd/...", imports: []string{"driver", "history", "memstore", "filestore", "sqlitestore", "pgstore", "httpstore", "replica", "server", "studio", "internal/...", "cmd/..."}, links: []string{"*"}},
+	{of: "cmd/...", imports: []string{"driver", "history", "memstore", "filestore", "sqlitestore", "pgstore", "httpstore", "replica", "projection/...", "group", "process", "relay/...", "audit", "server", "studio", "internal/...", "cmd/..."}, links: []string{"*"}},
 
 	{of: "bench/...", imports: []string{"..."}, links: []string{"*"}},
 	{of: "examples/...", imports: []string{"..."}, links: []string{"*"}},

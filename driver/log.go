@@ -127,6 +127,22 @@ type Verifier interface {
 	Verify(ctx context.Context, progress func(done, total Position)) iter.Seq[error]
 }
 
+// Inliner is a log in a SQL database, whose appends can carry further work in
+// their transaction.
+type Inliner interface {
+	// Inline has hook called for every batch that is appended through this
+	// handle, inside the transaction that appends it, with its records as they
+	// will be read. tx is that transaction: a *sql.Tx or a pgx.Tx, as the store
+	// says. What hook writes by tx is committed with the batch or not at all.
+	// If hook fails, its batch is not appended, what hook wrote is undone, and
+	// Append returns its error; other batches of the same group are not
+	// touched. A repeated batch is not handed to it again. Hooks are called one
+	// at a time, in the order of the log, and must not append to the log.
+	// Appends of other handles and processes do not call it. remove ends it; it
+	// waits for a call under way.
+	Inline(hook func(ctx context.Context, tx any, records []Record) error) (remove func())
+}
+
 // Stater is a log that keeps a small state beside the log.
 type Stater interface {
 	// State returns the state, nil where this log is opened read-only.
