@@ -5,6 +5,7 @@
 # make bench    the benchmark table; make peers the same work on other Go libraries
 
 GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOTESTSUM := gotest.tools/gotestsum@v1.13.0
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME  ?= 10s
 SEEDS     ?= 500
@@ -16,7 +17,7 @@ RACE = $(shell CGO_ENABLED=1 go build -race runtime/cgo 2>/dev/null && echo -rac
 
 test: packages
 	@[ -n "$(RACE)" ] || echo "no C compiler: the tests run without the race detector" >&2
-	go test $(RACE) -timeout 30m ./...
+	go run $(GOTESTSUM) --format pkgname-and-test-fails --hide-summary=output -- $(RACE) -timeout 40m ./...
 
 packages:
 	@.ci/packages
