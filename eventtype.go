@@ -242,6 +242,21 @@ func (r *registry) sources(t reflect.Type) []*stored {
 	return out
 }
 
+// Names returns every name under which events of type E may be in the log: its
+// own, former ones, and those of old forms that upcasters take to an E. It is
+// for what reads by query and decodes with [DB.Decode], as projections do.
+func Names[E any]() ([]string, error) {
+	t := typeOf[E]()
+	if _, err := types.of(t); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, s := range types.sources(t) {
+		names = append(names, s.name)
+	}
+	return names, nil
+}
+
 const maxUpcasts = 100 // a chain this long goes in a circle
 
 func (r *registry) reaches(s *stored, t reflect.Type, depth int) bool {

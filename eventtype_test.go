@@ -149,3 +149,12 @@ func TestDeclarationsThatContradict(t *testing.T) {
 		panics(t, "dash", func() { annals.NewModel[Item]("a-b") })
 	})
 }
+
+func TestNames(t *testing.T) {
+	names, err := annals.Names[PersonNamed]()
+	must(t, err)
+	equal(t, "names", fmt.Sprint(names), "[PersonCalled person-imported person-named.v0 person-named.v1 person-named.v2]")
+	if _, err := annals.Names[personNamedV1](); err == nil {
+		t.Error("an old form of an event has names")
+	}
+}
