@@ -4,9 +4,8 @@
 //
 // Start with [Log], five methods. What a store may offer besides is in the
 // optional capabilities [Submitter], [Locator], [Versioner], [Hasher], [Stater],
-// [StateReader], [Inliner] and [Verifier]. What all stores promise is tested by
-// package drivertest, which runs against every one
-// of them.
+// [StateReader], [Inliner], [Exclusive] and [Verifier]. What all stores promise
+// is tested by package drivertest, which runs against every one of them.
 //
 // The vocabulary is that of the design: an [Event] is a fact to be appended, a
 // [Record] is an event as the log holds it, a [Query] selects records, a

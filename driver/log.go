@@ -171,6 +171,13 @@ func StateOf(log Log) State {
 	return nil
 }
 
+// Exclusive is a log that one process at a time has open for writing, with its
+// state. So whoever wrote into the state from another process is gone.
+type Exclusive interface {
+	// Exclusive reports whether the log is one.
+	Exclusive() bool
+}
+
 // State is a small set of compare-and-swap keys beside a log: checkpoints,
 // leases, snapshots, registrations. It is never part of the log and never
 // hashed. Keys are UTF-8 of up to 1,024 bytes; values are up to 64 MiB.

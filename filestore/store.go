@@ -53,6 +53,7 @@ var (
 	_ driver.Versioner = (*Store)(nil)
 	_ driver.Hasher    = (*Store)(nil)
 	_ driver.Verifier  = (*Store)(nil)
+	_ driver.Exclusive = (*Store)(nil)
 	_ driver.Stater    = (*Store)(nil)
 
 	_ driver.StateReader = (*Store)(nil)
@@ -161,6 +162,9 @@ func (s *Store) ioError(err error) error {
 }
 
 func isEOF(err error) bool { return errors.Is(err, io.EOF) }
+
+// Exclusive reports that no other process can have the log open for writing.
+func (s *Store) Exclusive() bool { return true }
 
 // Wait returns the head as soon as it is greater than after.
 func (s *Store) Wait(ctx context.Context, after driver.Position) (driver.Position, error) {

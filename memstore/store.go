@@ -51,6 +51,7 @@ var (
 	_ driver.Versioner = (*Store)(nil)
 	_ driver.Hasher    = (*Store)(nil)
 	_ driver.Stater    = (*Store)(nil)
+	_ driver.Exclusive = (*Store)(nil)
 )
 
 // New returns an empty log.
@@ -95,6 +96,9 @@ func (s *Store) Info(ctx context.Context) (driver.Info, error) {
 		Limits:     s.limits,
 	}, ctx.Err()
 }
+
+// Exclusive reports that no other process can have the log open for writing.
+func (s *Store) Exclusive() bool { return true }
 
 // Close releases the store and ends every Wait. A second Close does nothing.
 func (s *Store) Close() error {
