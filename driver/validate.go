@@ -193,7 +193,22 @@ func validCondition(i int, c Condition, l Limits) error {
 		}
 		return nil
 	case NoneAfterKind:
-		return nil
+		return validQuery(field, c.Query)
 	}
 	return &InvalidError{-1, field(), fmt.Sprintf("unknown kind %d", c.Kind)}
+}
+
+// validQuery refuses names that no record can have and no text can keep.
+func validQuery(field func() string, q Query) error {
+	for n := range q.Items {
+		i := &q.Items[n]
+		for _, names := range [...][]string{i.Types, i.Tags, i.Streams, {i.Category}} {
+			for _, name := range names {
+				if !utf8.ValidString(name) {
+					return &InvalidError{-1, field(), fmt.Sprintf("its query names %q, which is not valid UTF-8", name)}
+				}
+			}
+		}
+	}
+	return nil
 }

@@ -66,6 +66,12 @@ var invalidTests = []test{
 			equal(e.T, "field", refuses[*driver.InvalidError](e, b).Field, "conditions[1]")
 		}
 	}},
+	{"a condition whose query names what is not valid UTF-8", func(e *env) {
+		for _, i := range []driver.Item{{Types: []string{"A", "\xff"}}, {Tags: []string{"k:\xff"}}, {Streams: []string{"\xff"}}, {Category: "\xff"}} {
+			b := driver.Batch{Events: e.events("item-1", 1), Conditions: []driver.Condition{driver.NoneAfter(items(driver.Item{}, i), 0)}}
+			equal(e.T, "field", refuses[*driver.InvalidError](e, b).Field, "conditions[0]")
+		}
+	}},
 }
 
 var limitTests = []test{

@@ -36,14 +36,8 @@ func AppendRecord(dst []byte, r *driver.Record) []byte {
 	dst = strconv.AppendUint(dst, uint64(r.Batch), 10)
 	dst = appendContent(dst, &r.Event)
 	if len(r.Conditions) > 0 {
-		dst = append(dst, `,"conditions":[`...)
-		for i := range r.Conditions {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = AppendCondition(dst, &r.Conditions[i])
-		}
-		dst = append(dst, ']')
+		dst = append(dst, `,"conditions":`...)
+		dst = AppendConditions(dst, r.Conditions)
 	}
 	return append(dst, '}')
 }
@@ -101,18 +95,24 @@ func appendContent(dst []byte, e *driver.Event) []byte {
 	}
 	dst = appendData(dst, e)
 	if len(e.Metadata) > 0 {
-		dst = append(dst, `,"metadata":{`...)
-		for i, p := range e.Metadata {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendString(dst, p.Key)
-			dst = append(dst, ':')
-			dst = appendString(dst, p.Value)
-		}
-		dst = append(dst, '}')
+		dst = append(dst, `,"metadata":`...)
+		dst = AppendMetadata(dst, e.Metadata)
 	}
 	return dst
+}
+
+// AppendMetadata appends m as one JSON object.
+func AppendMetadata(dst []byte, m driver.Metadata) []byte {
+	dst = append(dst, '{')
+	for i, p := range m {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, p.Key)
+		dst = append(dst, ':')
+		dst = appendString(dst, p.Value)
+	}
+	return append(dst, '}')
 }
 
 func appendData(dst []byte, e *driver.Event) []byte {

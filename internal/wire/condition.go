@@ -29,6 +29,18 @@ func AppendCondition(dst []byte, c *driver.Condition) []byte {
 	return append(dst, '}')
 }
 
+// AppendConditions appends all as one JSON array.
+func AppendConditions(dst []byte, all []driver.Condition) []byte {
+	dst = append(dst, '[')
+	for i := range all {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendCondition(dst, &all[i])
+	}
+	return append(dst, ']')
+}
+
 // condition reads one condition.
 func (p *parser) condition() driver.Condition {
 	var c driver.Condition

@@ -97,6 +97,24 @@ func (ps *Parser) Record(text []byte, line int) (Imported, error) {
 	return r, p.failure()
 }
 
+// Metadata reads what [AppendMetadata] wrote.
+func (ps *Parser) Metadata(text []byte) (driver.Metadata, error) {
+	p := ps.p
+	p.reset(text, 0)
+	m := p.metadata()
+	p.end()
+	return m, p.failure()
+}
+
+// Conditions reads what [AppendConditions] wrote.
+func (ps *Parser) Conditions(text []byte) (all []driver.Condition, err error) {
+	p := ps.p
+	p.reset(text, 0)
+	p.array(func() { all = append(all, p.condition()) })
+	p.end()
+	return all, p.failure()
+}
+
 // content gathers what an event and a record have in common.
 type content struct {
 	data     []byte

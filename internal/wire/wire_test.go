@@ -270,3 +270,22 @@ func BenchmarkParseRecord(b *testing.B) {
 		}
 	}
 }
+
+func TestMetadataAndConditionsByThemselvesComeBackEqual(t *testing.T) {
+	m := driver.NewMetadata(map[string]string{"actor": "ann", "ü\"\n": "\x00\u2028"})
+	c := []driver.Condition{
+		driver.StreamAt("item-1", 3), driver.StreamAbsent("ü"), driver.StreamPresent("a\x00b"),
+		driver.NoneAfter(driver.Query{Items: []driver.Item{{}, {Types: []string{"A"}, Tags: []string{"k:v"}, Category: "item"}}}, 7),
+		driver.NoneAfter(driver.Query{}, 0),
+	}
+	ps := wire.NewParser()
+	if got, err := ps.Metadata(wire.AppendMetadata(nil, m)); err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("metadata came back as %v and %v", got, err)
+	}
+	if got, err := ps.Conditions(wire.AppendConditions(nil, c)); err != nil || !reflect.DeepEqual(got, c) {
+		t.Errorf("conditions came back as %v and %v", got, err)
+	}
+	if _, err := ps.Conditions([]byte(`[{"stream":"a"}]`)); err == nil {
+		t.Error("a condition that requires nothing is read")
+	}
+}
