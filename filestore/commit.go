@@ -17,6 +17,14 @@ func (w *writer) commit() {
 	if w.cur == nil {
 		return
 	}
+	if w.wrong != nil {
+		w.fail(w.wrong)
+		return
+	}
+	if w.s.opts.Order != nil {
+		w.commitOrdered()
+		return
+	}
 	err := w.write()
 	if err == nil {
 		w.mutants()
@@ -113,7 +121,7 @@ func (w *writer) sync() error {
 	if mutant.MarkBeforeData {
 		return nil
 	}
-	w.writeMark()
+	w.writeMark(w.mark())
 	return nil
 }
 
@@ -122,8 +130,7 @@ func (w *writer) mark() mark {
 	return mark{segment: w.seg.number, offset: w.off, position: w.head, group: w.group, time: w.time}
 }
 
-func (w *writer) writeMark() {
-	m := w.mark()
+func (w *writer) writeMark(m mark) {
 	w.owed = nil
 	if err := w.s.mark.write(m); err != nil {
 		w.owed = &m
@@ -224,7 +231,7 @@ func (w *writer) clear() {
 	clear(w.touched)
 	clear(w.added)
 	w.entries, w.placed, w.held, w.touched = w.entries[:0], w.placed[:0], w.held[:0], w.touched[:0]
-	w.cur, w.next, w.shown = nil, nil, false
+	w.cur, w.next, w.shown, w.wrong = nil, nil, false, nil
 }
 
 // fail answers every request of the group with err and goes back to what is durable.
@@ -291,7 +298,7 @@ func (s *Store) createSegment(number uint64) (*segment, error) {
 func (w *writer) mutants() {
 	if mutant.MarkBeforeData {
 		w.group++
-		w.writeMark()
+		w.writeMark(w.mark())
 		w.group--
 	}
 	if mutant.VisibleBeforeDurable {

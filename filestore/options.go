@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/annals-db/annals/driver"
+	"github.com/annals-db/annals/internal/quorum"
 	"github.com/annals-db/annals/internal/vfs"
 )
 
@@ -36,6 +37,9 @@ type Options struct {
 	// records while someone waits for them. Defaults to 5 ms, rising to 50 ms
 	// while nothing comes.
 	PollInterval time.Duration
+	// Order has a cluster order what is appended, before it is taken; only
+	// package replica gives one. Defaults to nil: this store decides.
+	Order *quorum.Order
 	// Logger is told what was found and done without being asked: a torn tail
 	// set aside, an index rebuilt, a clock far behind. Defaults to silence.
 	Logger *slog.Logger

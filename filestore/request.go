@@ -24,6 +24,8 @@ type request struct {
 	whole   bool // if ordered: nothing was settled, look at everything in turn
 	again   int  // how often it was sent back
 
+	decided []driver.Record // as another log decided the batch; nil if it is to be judged
+
 	versions []uint64
 	receipt  driver.Receipt
 	err      error
@@ -75,7 +77,7 @@ func newRequest(s *Store, b driver.Batch) *request {
 	}
 	r.body, r.events, r.streams, r.conds = r.body[:0], r.events[:0], r.streams[:0], r.conds[:0]
 	r.versions = make([]uint64, len(b.Events))
-	r.receipt, r.err, r.retry, r.ordered, r.again = driver.Receipt{}, nil, false, false, 0
+	r.receipt, r.err, r.retry, r.ordered, r.again, r.decided = driver.Receipt{}, nil, false, false, 0, nil
 	r.state.Store(requestQueued)
 	signed := s.queried.Load()
 	for i := range b.Events {
@@ -121,7 +123,7 @@ func (r *request) release() {
 	if cap(r.body) > 1<<20 {
 		r.body = nil
 	}
-	r.batch, r.versions, r.receipt, r.err = driver.Batch{}, nil, driver.Receipt{}, nil
+	r.batch, r.versions, r.receipt, r.err, r.decided = driver.Batch{}, nil, driver.Receipt{}, nil, nil
 	clear(r.streams)
 	r.pool.Put(r)
 }

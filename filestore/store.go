@@ -55,6 +55,7 @@ var (
 	_ driver.Verifier  = (*Store)(nil)
 	_ driver.Exclusive = (*Store)(nil)
 	_ driver.Stater    = (*Store)(nil)
+	_ driver.Importer  = (*Store)(nil)
 
 	_ driver.StateReader = (*Store)(nil)
 )

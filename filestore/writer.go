@@ -8,6 +8,7 @@ import (
 
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/internal/index"
+	"github.com/annals-db/annals/internal/quorum"
 )
 
 // writer is the one goroutine that orders appends. It takes the whole queue at
@@ -44,12 +45,16 @@ type writer struct {
 	shown   bool       // cur has been published
 	owed    *mark      // the mark of the last group, if it could not be written
 	behind  bool       // it has been said that the clock is behind
-	waker   *waker
-	ahead   *preparer
-	sealer  *sealer
-	toIndex chan []index.Entry // to the indexer
-	indexed chan struct{}      // from it: they are in the index
-	early   bool               // cur's entries are with the indexer
+	wrong   error      // why cur, which was decided elsewhere, does not continue the log
+
+	unsettled bool // the last group is ordered by a cluster and not synced yet
+	reached   mark // of it
+	waker     *waker
+	ahead     *preparer
+	sealer    *sealer
+	toIndex   chan []index.Entry // to the indexer
+	indexed   chan struct{}      // from it: they are in the index
+	early     bool               // cur's entries are with the indexer
 }
 
 const (
@@ -110,6 +115,7 @@ func (w *writer) run() {
 			w.room.Broadcast()
 			w.mu.Unlock()
 			if len(queue) == 0 {
+				_ = w.settle() // a failure is in why the store cannot be written
 				if closed {
 					return
 				}
@@ -146,8 +152,17 @@ func (w *writer) take(r *request) {
 		r.answer()
 		return
 	}
-	if w.cur != nil && int64(len(w.cur.buf)+len(r.body)) > min(groupBytes, w.s.opts.SegmentBytes) {
+	if w.cur != nil && w.apart(r) {
 		w.commit()
+	}
+	if r.decided != nil {
+		w.takeDecided(r)
+		return
+	}
+	if !w.leads() {
+		r.err = quorum.ErrNotLeading
+		r.answer()
+		return
 	}
 	fits := !r.whole && w.judge(r)
 	if !fits && r.ordered {
@@ -173,6 +188,23 @@ func (w *writer) take(r *request) {
 		r.answer()
 	}
 }
+
+// apart reports whether r must not be in the group under way.
+func (w *writer) apart(r *request) bool {
+	limit := min(groupBytes, w.s.opts.SegmentBytes)
+	if o := w.s.opts.Order; o != nil {
+		if len(w.placed) > 0 && (w.placed[0].decided == nil) != (r.decided == nil) {
+			return true
+		}
+		if o.GroupBytes > 0 {
+			limit = min(limit, int64(o.GroupBytes))
+		}
+	}
+	return int64(len(w.cur.buf)+len(r.body)) > limit
+}
+
+// leads reports whether appends are judged here.
+func (w *writer) leads() bool { return w.s.opts.Order == nil || w.s.opts.Order.Leading.Load() }
 
 // hold keeps the answer to r until the group under way is durable.
 func (w *writer) hold(r *request) {
