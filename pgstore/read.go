@@ -1,0 +1,246 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/annals-db/annals/driver"
+)
+
+// A page begins small and then holds about pageBytes.
+const (
+	firstPage = 128
+	lastPage  = 4096
+	pageBytes = 4 << 20
+)
+
+// Read yields the records that match q, page by page: no connection and no
+// snapshot is held while the caller works on one.
+func (s *Store) Read(ctx context.Context, q driver.Query, o driver.ReadOptions) iter.Seq2[driver.Record, error] {
+	return func(yield func(driver.Record, error) bool) {
+		r := s.reading(q, o)
+		for {
+			page, err := r.next(ctx)
+			for i := range page {
+				if err := s.usable(ctx); err != nil {
+					yield(driver.Record{}, err)
+					return
+				}
+				if !yield(page[i], nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(driver.Record{}, err)
+				return
+			}
+			if r.ended {
+				return
+			}
+		}
+	}
+}
+
+// reading is a read under way.
+type reading struct {
+	s     *Store
+	run   func(ctx context.Context, what, sql string, args []any, row func(pgx.Rows) error) error
+	o     driver.ReadOptions
+	sql   string
+	keys  []any // the arguments behind after, upTo and limit
+	all   bool  // whether every position is expected
+	rows  rowReader
+	begun bool
+	ended bool
+	gap   int64 // the last position of those found missing
+
+	after, upTo int64 // what is left
+	left        int
+	page        int
+}
+
+func (s *Store) reading(q driver.Query, o driver.ReadOptions) *reading {
+	r := &reading{s: s, run: s.query, o: o, after: clamp(o.After), upTo: clamp(o.UpTo), left: o.Limit, page: firstPage}
+	r.rows.place = s.opts.Schema + ".events"
+	if r.upTo == 0 {
+		r.upTo = math.MaxInt64
+	}
+	if r.left == 0 {
+		r.left = math.MaxInt
+	}
+	keys := keysOf(q)
+	r.all = len(keys) == 1 && keys[0].path == byPosition
+	r.sql, r.keys = inSchema(s.opts.Schema, readSQL(keys, o.Backward)), readArgs(keys)
+	return r
+}
+
+// next returns the next page, and sets ended behind the last.
+func (r *reading) next(ctx context.Context) ([]driver.Record, error) {
+	limit := min(r.page, r.left)
+	var page []driver.Record
+	var corrupt error
+	head, bytes := int64(-1), 0
+	if r.sql != "" {
+		err := r.run(ctx, "read", r.sql, append([]any{r.after, r.upTo, limit}, r.keys...), func(rows pgx.Rows) error {
+			var row row
+			if err := row.scan(rows, &head); err != nil || corrupt != nil {
+				return err
+			}
+			rec, err := r.rows.record(&row)
+			if err == nil {
+				err = r.follows(row.position)
+			}
+			if err != nil {
+				corrupt = err
+				return nil
+			}
+			bytes += rec.Size() + 200
+			page = append(page, rec)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !r.begun {
+		if err := r.begin(ctx, head); err != nil {
+			return nil, err
+		}
+	}
+	r.left -= len(page)
+	r.ended = len(page) < limit || r.left == 0
+	if r.ended && corrupt == nil && r.left > 0 {
+		corrupt = r.whole()
+	}
+	if len(page) > 0 {
+		r.page = min(max(pageBytes/(bytes/len(page)), 1), min(4*r.page, lastPage))
+	}
+	return page, corrupt
+}
+
+// begin checks the bounds against the head, which is -1 where it is not known,
+// and holds the read to it.
+func (r *reading) begin(ctx context.Context, head int64) error {
+	r.begun = true
+	if head < 0 && (r.o.After > 0 || r.o.UpTo > 0) {
+		if err := r.run(ctx, "read", r.s.sql.head, nil, func(rows pgx.Rows) error { return rows.Scan(&head) }); err != nil {
+			return err
+		}
+	}
+	for _, p := range [...]driver.Position{r.o.After, r.o.UpTo} {
+		if p > 0 && clamp(p) > head {
+			return &driver.PositionError{What: fmt.Sprintf("position %d", p), Head: driver.Position(max(head, 0))}
+		}
+	}
+	if !r.o.Backward {
+		r.upTo = min(r.upTo, max(head, 0))
+	}
+	return r.s.usable(ctx)
+}
+
+// follows notes that p was read, and says what is missing before it.
+func (r *reading) follows(p int64) error {
+	if !r.o.Backward {
+		if r.all && p != r.after+1 {
+			return r.missing(r.after+1, p-1)
+		}
+		r.after = p
+		return nil
+	}
+	if r.all && r.upTo != math.MaxInt64 && p != r.upTo {
+		return r.missing(p+1, r.upTo)
+	}
+	r.upTo = p - 1
+	return nil
+}
+
+// whole says what is missing behind the last row read.
+func (r *reading) whole() error {
+	if !r.all || r.after >= r.upTo || r.upTo == math.MaxInt64 {
+		return nil
+	}
+	return r.missing(r.after+1, r.upTo)
+}
+
+func (r *reading) missing(from, to int64) error {
+	r.gap = to
+	return r.rows.corrupt(from, fmt.Sprintf("%d rows are missing", to-from+1))
+}
+
+// paths are the ways to records: what each key selects from, and how.
+var paths = map[int]string{
+	byTag:      `{schema}.tags t JOIN {schema}.events x ON x.position = t.position WHERE t.tag = k.value AND t.position > $1 AND t.position <= $2`,
+	byID:       `{schema}.events x WHERE x.id = k.value::uuid AND x.position > $1 AND x.position <= $2`,
+	byStream:   `{schema}.events x WHERE x.stream = k.value AND x.position > $1 AND x.position <= $2`,
+	byType:     `{schema}.events x WHERE x.type = k.value AND x.position > $1 AND x.position <= $2`,
+	byCategory: `{schema}.events x WHERE x.stream IS NOT NULL AND split_part(x.stream, '-', 1) = k.value AND x.position > $1 AND x.position <= $2`,
+	byPosition: `{schema}.events x WHERE x.position > $1 AND x.position <= $2`,
+}
+
+const selectRecords = `SELECT (SELECT position FROM {schema}.events ORDER BY position DESC LIMIT 1), ` + columns + ` `
+
+// readSQL returns the statement that reads what keys find, "" for none.
+func readSQL(keys []key, backward bool) string {
+	order := " ORDER BY x.position"
+	if backward {
+		order += " DESC"
+	}
+	if len(keys) == 0 {
+		return ""
+	}
+	if keys[0].path == byPosition {
+		return selectRecords + `FROM ` + paths[byPosition] + order + ` LIMIT $3`
+	}
+	by := func(p int) string {
+		if p == byTag {
+			return strings.Replace(order, "x.", "t.", 1)
+		}
+		return order
+	}
+	if len(keys) == 1 {
+		const k = `(SELECT $4::text AS value, $5::text AS types, $6::text AS tags, $7::text AS streams, $8::text AS category, $9::text AS ids) k, `
+		return selectRecords + `FROM ` + k + paths[keys[0].path] + ` AND {filter}` + by(keys[0].path) + ` LIMIT $3`
+	}
+	var used []int
+	for _, k := range keys {
+		if !slices.Contains(used, k.path) {
+			used = append(used, k.path)
+		}
+	}
+	slices.Sort(used)
+	var branches []string
+	for _, p := range used {
+		branches = append(branches, fmt.Sprintf(`(SELECT x.position FROM %s AND k.path = %d AND {filter}%s LIMIT $3)`, paths[p], p, by(p)))
+	}
+	return selectRecords + `FROM (SELECT DISTINCT m.position
+			FROM unnest($4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[]) AS k(path, value, types, tags, streams, category, ids)
+			CROSS JOIN LATERAL (` + strings.Join(branches, ` UNION ALL `) + `) m` + strings.Replace(order, "x.", "m.", 1) + ` LIMIT $3) p
+		JOIN {schema}.events x ON x.position = p.position` + order
+}
+
+// readArgs returns the arguments of keys in the statement of readSQL.
+func readArgs(keys []key) []any {
+	switch {
+	case len(keys) == 0 || keys[0].path == byPosition:
+		return nil
+	case len(keys) == 1:
+		k := keys[0]
+		return []any{k.value, k.types, k.tags, k.streams, k.category, k.ids}
+	}
+	var path []int32
+	var value []string
+	var types, tags, streams, category, ids []*string
+	for _, k := range keys {
+		path = append(path, int32(k.path))
+		value = append(value, k.value)
+		types, tags, streams = append(types, k.types), append(tags, k.tags), append(streams, k.streams)
+		category, ids = append(category, k.category), append(ids, k.ids)
+	}
+	return []any{path, value, types, tags, streams, category, ids}
+}
