@@ -12,6 +12,7 @@ func table() []row {
 		decisionRow(),
 		streamRow(),
 		scanRow(),
+		copyRow(),
 		loadRow("loading a 1,000-event entity without snapshot or cache", 1),
 		loadRow("the same, 50 such entities in turn", 50),
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/annals-db/annals/driver"
-	"github.com/annals-db/annals/internal/feed"
 )
 
 // Options are what [Copy] may be told.
@@ -35,22 +34,18 @@ type Result struct {
 	Hash    [32]byte        // the running hash at Head, found equal in both; zero if Copy failed
 }
 
-// window is how many batches are under way, windowBytes about how much of them.
-const (
-	window      = 4096
-	windowBytes = 64 << 20
-)
-
 // Copy copies the records of from that to does not have, each batch with its
 // time and conditions, and then the state (checkpoints, folds that are kept,
 // snapshots), and compares the two by head and running hash. to must hold a
 // beginning of from or nothing (else *[DifferError]), have the same log ID
 // unless [Options.NewLog], and be written by no one else meanwhile.
 //
-// Each batch is appended as by its first writer, so that its conditions are
-// judged again: one that no longer holds means that from was not written by
-// the rules, and ends Copy with the error of that position. When ctx ends Copy
-// waits for what is under way and returns ctx's error; what is copied stays,
+// A store that takes records as they are ([driver.Importer]) is given them so.
+// To any other each batch is appended as by its first writer, and its
+// conditions are judged again: one that does not hold means that from was not
+// written by the rules, and ends Copy with the error of that position.
+//
+// When ctx ends Copy waits for what is under way and returns ctx's error; what is copied stays,
 // and the next Copy goes on behind it.
 func Copy(ctx context.Context, from, to driver.Log, opts *Options) (Result, error) {
 	c := &copier{from: from, to: to}
@@ -128,75 +123,10 @@ func (c *copier) upTo(ctx context.Context, head driver.Position) error {
 	if head <= c.result.Head {
 		return nil
 	}
-	return feed.Run(ctx, c.to, &feed.Options{Window: window}, func(f *feed.Feeder[place]) error {
-		return c.produce(ctx, f, c.result.Head, head)
-	}, c.answered)
-}
-
-// place is where a batch must be in the copy.
-type place struct {
-	first, last driver.Position
-	time        time.Time
-}
-
-// produce reads the source's records behind after up to head and submits them batch by batch.
-func (c *copier) produce(ctx context.Context, f *feed.Feeder[place], after, head driver.Position) error {
-	var b driver.Batch
-	p := place{first: after + 1, last: after}
-	underway := 0
-	submit := func() error {
-		if len(b.Events) == 0 {
-			return nil
-		}
-		if underway > windowBytes {
-			underway = 0
-			if err := f.Flush(); err != nil {
-				return err
-			}
-		}
-		err := f.Submit(p, b)
-		b, p.first = driver.Batch{}, p.last+1
-		return err
+	if to, ok := c.to.(driver.Importer); ok {
+		return c.load(ctx, to, head)
 	}
-	for r, err := range c.from.Read(ctx, driver.Query{}, driver.ReadOptions{After: after, UpTo: head}) {
-		if err != nil {
-			return fmt.Errorf("read the source behind position %d: %w", p.last, err)
-		}
-		if r.Position != p.last+1 {
-			return &driver.CorruptError{Position: p.last + 1, Place: "the source", Reason: fmt.Sprintf("position %d follows %d", r.Position, p.last)}
-		}
-		if r.Batch == r.Position {
-			if err := submit(); err != nil {
-				return err
-			}
-			b.Conditions, b.Time, p.time = r.Conditions, r.Time, r.Time
-		}
-		if r.Batch != p.first {
-			return &driver.CorruptError{Position: r.Position, Place: "the source", Reason: fmt.Sprintf("it is of the batch at %d, inside that at %d", r.Batch, p.first)}
-		}
-		b.Events = append(b.Events, r.Event)
-		p.last = r.Position
-		underway += r.Size()
-	}
-	if p.last != head {
-		return &driver.CorruptError{Position: p.last + 1, Place: "the source", Reason: fmt.Sprintf("the log ends before its head %d", head)}
-	}
-	return submit()
-}
-
-func (c *copier) answered(p place, r driver.Receipt, err error) error {
-	switch {
-	case err != nil:
-		return fmt.Errorf("position %d: %w", p.first, err)
-	case r.First != p.first || r.Last != p.last:
-		return fmt.Errorf("position %d is at %d in the copy: something else has written to it", p.first, r.First)
-	case !r.Time.Equal(p.time):
-		return fmt.Errorf("position %d has the time %s in the copy, not %s", p.first, r.Time.Format(time.RFC3339Nano), p.time.Format(time.RFC3339Nano))
-	}
-	c.result.Records += int(p.last - p.first + 1)
-	c.result.Head = p.last
-	c.progress()
-	return nil
+	return c.append(ctx, head)
 }
 
 func (c *copier) progress() {

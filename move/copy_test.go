@@ -370,10 +370,14 @@ func TestARecordThatTheStoreCannotTakeIsNamed(t *testing.T) {
 	}
 	limits := driver.DefaultLimits
 	limits.EventBytes = 4096
-	target := memstore.New(&memstore.Options{LogID: logID(t, source), Limits: limits})
-	_, err := move.Copy(t.Context(), source, target, nil)
-	var limit *driver.LimitError
-	if !errors.As(err, &limit) || !strings.Contains(err.Error(), fmt.Sprintf("position %d", w.head+1)) {
-		t.Errorf("%v, want a LimitError at %d", err, w.head+1)
+	for name, target := range map[string]driver.Log{
+		"memory": memstore.New(&memstore.Options{LogID: logID(t, source), Limits: limits}),
+		"file":   openFile(t, t.TempDir(), &filestore.Options{LogID: logID(t, source), Limits: limits}),
+	} {
+		_, err := move.Copy(t.Context(), source, target, nil)
+		var limit *driver.LimitError
+		if !errors.As(err, &limit) || !strings.Contains(err.Error(), fmt.Sprintf("position %d", w.head+1)) {
+			t.Errorf("%s: %v, want a LimitError at %d", name, err, w.head+1)
+		}
 	}
 }
