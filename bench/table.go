@@ -13,6 +13,7 @@ func table() []row {
 		streamRow(),
 		scanRow(),
 		copyRow(),
+		appendedRow(),
 		loadRow("loading a 1,000-event entity without snapshot or cache", 1),
 		loadRow("the same, 50 such entities in turn", 50),
 	}

@@ -354,9 +354,9 @@ func TestACopyThatIsNotTheSameIsFound(t *testing.T) {
 	}
 	target := lossy{memstore.New(&memstore.Options{LogID: logID(t, source)})}
 	_, err := move.Copy(t.Context(), source, target, nil)
-	var differ *move.DifferError
-	if !errors.As(err, &differ) || differ.Position != want {
-		t.Errorf("%v, want a difference at %d", err, want)
+	var corrupt *driver.CorruptError
+	if !errors.As(err, &corrupt) || corrupt.Position != want {
+		t.Errorf("%v, want corruption at %d", err, want)
 	}
 }
 

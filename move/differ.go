@@ -2,6 +2,7 @@ package move
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 
@@ -75,15 +76,15 @@ func (c *copier) verify(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the store copied to: %w", err)
 	}
-	if info.Head != c.result.Head {
-		return &DifferError{Position: min(info.Head, c.result.Head) + 1, Source: c.result.Head, Target: info.Head}
-	}
-	same, err := c.same(ctx, info.Head)
-	if err != nil {
+	err = c.prefix(ctx, c.result.Head, info.Head)
+	var differ *DifferError
+	if errors.As(err, &differ) {
+		return &driver.CorruptError{Position: differ.Position, Place: "the copy", Reason: "it does not hold what the source does"}
+	} else if err != nil {
 		return err
 	}
-	if !same {
-		return c.prefix(ctx, info.Head, info.Head)
+	if info.Head != c.result.Head {
+		return &driver.CorruptError{Position: info.Head + 1, Place: "the copy", Reason: fmt.Sprintf("it ends there, and was copied up to %d", c.result.Head)}
 	}
 	c.result.Hash, err = treeHead(ctx, c.to, info.Head)
 	return err

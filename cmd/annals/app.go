@@ -28,7 +28,8 @@ type app struct {
 	config  config
 	zone    *time.Location
 	format  format
-	started bool // whether the command itself has begun: before, an error is one of usage
+	started bool            // whether the command itself has begun: before, an error is one of usage
+	ctx     context.Context // of the command, ended by --timeout or a signal
 	cancel  context.CancelFunc
 }
 
@@ -69,7 +70,7 @@ func (a *app) execute(ctx context.Context, args []string) error {
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.stateCommand(),
 		a.logCommand(), a.showCommand(), a.diffCommand(), a.blameCommand(), a.firstCommand(), a.bisectCommand(),
 		a.traceCommand(), a.queryCommand(), a.whatIfCommand(), a.foldCommand(),
-		a.importCommand(), a.exportCommand(),
+		a.importCommand(), a.exportCommand(), a.copyCommand(),
 		a.verifyCommand(), a.infoCommand(), a.backupCommand(), a.restoreCommand(),
 		a.benchCommand(), a.demoCommand(), a.errorsCommand(), a.versionCommand(),
 	)
@@ -109,6 +110,7 @@ func (a *app) begin(cmd *cobra.Command) (err error) {
 		a.cancel = cancel
 		cmd.SetContext(ctx)
 	}
+	a.ctx = cmd.Context()
 	a.started = true
 	return nil
 }

@@ -48,7 +48,7 @@ func (a *app) bench(cmd *cobra.Command, o load.Options) error {
 		defer os.RemoveAll(dir)
 		url = "file:" + filepath.Join(dir, "store")
 	}
-	log, err := a.openURL(url, toWrite)
+	log, err := a.openURL(cmd.Context(), url, opening{want: toWrite})
 	if err != nil {
 		return err
 	}

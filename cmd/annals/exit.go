@@ -11,6 +11,7 @@ import (
 	"github.com/annals-db/annals/internal/fold"
 	"github.com/annals-db/annals/internal/rows"
 	"github.com/annals-db/annals/internal/wire"
+	"github.com/annals-db/annals/move"
 )
 
 // The exit codes.
@@ -70,6 +71,7 @@ var kinds = []kind{
 	{"usage", exitUsage, "The command line is wrong: a flag, an argument, a store URL, data given as an argument. Nothing was done.", as[usageError]},
 	{"conflict", exitConflict, "A condition of the append does not hold, because others were first. Look at the state again and decide anew.", as[*driver.ConflictError]},
 	{"id-taken", exitConflict, "The log has the event's ID already, with other content or in another batch.", as[*driver.IDError]},
+	{"differs", exitConflict, "The store to copy to is not empty and holds something else from the position it names on. Nothing was copied.", as[*move.DifferError]},
 	{"corrupt", exitVerify, "Stored bytes are not what was written, at the position it names. Restore a backup; what is before the position can be read.", func(err error) bool {
 		return as[*driver.CorruptError](err) || errors.Is(err, errFaults)
 	}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -22,10 +23,18 @@ const (
 
 const defaultStore = "file:annals.db"
 
+// opening is how a store is opened.
+type opening struct {
+	want  access
+	logID driver.ID // of the log where the store is made; zero for a random one
+}
+
 // schemes open the kinds of store that this build has, by URL scheme.
-var schemes = map[string]func(a *app, path string, want access) (driver.Log, error){
+var schemes = map[string]func(ctx context.Context, a *app, rest string, o opening) (driver.Log, error){
 	"file": openFile,
-	"mem":  func(*app, string, access) (driver.Log, error) { return memstore.New(nil), nil },
+	"mem": func(_ context.Context, _ *app, _ string, o opening) (driver.Log, error) {
+		return memstore.New(&memstore.Options{LogID: o.logID}), nil
+	},
 }
 
 const knownSchemes = "file:PATH and mem:"
@@ -36,9 +45,11 @@ func (a *app) storeURL() string {
 }
 
 // open opens the store.
-func (a *app) open(want access) (driver.Log, error) { return a.openURL(a.storeURL(), want) }
+func (a *app) open(want access) (driver.Log, error) {
+	return a.openURL(a.ctx, a.storeURL(), opening{want: want})
+}
 
-func (a *app) openURL(url string, want access) (driver.Log, error) {
+func (a *app) openURL(ctx context.Context, url string, o opening) (driver.Log, error) {
 	scheme, path, ok := strings.Cut(url, ":")
 	if !ok {
 		return nil, usagef("store %q is not a URL; this build knows %s (did you mean file:%s?)", url, knownSchemes, url)
@@ -47,7 +58,7 @@ func (a *app) openURL(url string, want access) (driver.Log, error) {
 	if !ok {
 		return nil, usagef("store %q: stores of kind %q are not in this build, which knows %s", redact(url), scheme, knownSchemes)
 	}
-	return open(a, path, want)
+	return open(ctx, a, path, o)
 }
 
 // redact takes a password out of a URL, so that it is not shown.
@@ -71,15 +82,15 @@ func directory(url, command string) (string, error) {
 	return path, nil
 }
 
-func openFile(a *app, path string, want access) (driver.Log, error) {
+func openFile(_ context.Context, a *app, path string, o opening) (driver.Log, error) {
 	if path == "" {
 		return nil, usagef("store %q names no directory; write file:PATH", "file:")
 	}
 	if st, err := os.Stat(path); err == nil && !st.IsDir() {
 		return nil, fmt.Errorf("open %s: %w: it is a file, and a store is a directory", path, filestore.ErrNotStore)
 	}
-	log, err := filestore.Open(path, &filestore.Options{ReadOnly: want == toRead, Logger: a.logger()})
-	if err != nil && is(fs.ErrNotExist)(err) && want == toRead {
+	log, err := filestore.Open(path, &filestore.Options{ReadOnly: o.want == toRead, LogID: o.logID, Logger: a.logger()})
+	if err != nil && is(fs.ErrNotExist)(err) && o.want == toRead {
 		return nil, fmt.Errorf("%w at %s; append, import and demo make one", err, path)
 	}
 	if err != nil {
