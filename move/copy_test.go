@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -17,8 +18,11 @@ import (
 
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/filestore"
+	"github.com/annals-db/annals/internal/jsonl"
+	"github.com/annals-db/annals/internal/pgserver"
 	"github.com/annals-db/annals/memstore"
 	"github.com/annals-db/annals/move"
+	"github.com/annals-db/annals/pgstore"
 )
 
 // kinds make an empty store whose log has the given ID.
@@ -27,6 +31,25 @@ var kinds = map[string]func(t *testing.T, id driver.ID) driver.Log{
 	"file": func(t *testing.T, id driver.ID) driver.Log {
 		return openFile(t, filepath.Join(t.TempDir(), "log"), &filestore.Options{LogID: id, SegmentBytes: 1 << 14})
 	},
+	"postgres": func(t *testing.T, id driver.ID) driver.Log {
+		s, err := pgstore.Open(t.Context(), pgserver.Shared(t).NewDatabase(t), &pgstore.Options{LogID: id})
+		return opened(t, s, err)
+	},
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	pgserver.StopShared()
+	os.Exit(code)
+}
+
+func opened[L driver.Log](t *testing.T, log L, err error) driver.Log {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.Close() })
+	return log
 }
 
 func openFile(t *testing.T, dir string, opts *filestore.Options) *filestore.Store {
@@ -143,6 +166,37 @@ func TestACopyKeepsEverything(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The log goes from store to store and comes back the same, byte for byte.
+func TestALogGoesRoundAllStores(t *testing.T) {
+	first := kinds["file"](t, uuid.New())
+	newWriter(first, 10).write(t, 300)
+	want, hash := export(t, first), [32]byte{}
+	from := first
+	for _, name := range []string{"postgres", "memory", "file"} {
+		to := kinds[name](t, logID(t, first))
+		r, err := move.Copy(t.Context(), from, to, nil)
+		if err != nil {
+			t.Fatalf("to %s: %v", name, err)
+		}
+		if hash != [32]byte{} && r.Hash != hash {
+			t.Errorf("to %s: the running hash is %x, and was %x", name, r.Hash, hash)
+		}
+		if got := export(t, to); got != want {
+			t.Errorf("to %s: the export differs", name)
+		}
+		hash, from = r.Hash, to
+	}
+}
+
+func export(t *testing.T, log driver.Log) string {
+	t.Helper()
+	var b strings.Builder
+	if _, err := jsonl.Export(t.Context(), log, driver.Query{}, driver.ReadOptions{}, &b, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 func TestAnInterruptedCopyGoesOnWhereItStopped(t *testing.T) {

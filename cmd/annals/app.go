@@ -58,14 +58,14 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	root.SetArgs(args)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	f := root.PersistentFlags()
-	f.StringVar(&a.storeFlag, "store", "", "the store: file:PATH or mem: (default file:annals.db)")
+	f.StringVar(&a.storeFlag, "store", "", "the store: "+knownSchemes+" (default file:annals.db)")
 	f.StringVarP(&a.outputFlag, "output", "o", "", "table, json, jsonl or none (default table on a terminal, else jsonl)")
 	f.StringVar(&a.tzFlag, "tz", "", "time zone of dates and of times that name none, such as Europe/Paris (default UTC)")
 	f.StringVar(&a.configFlag, "config", "", "configuration file (default annals.json in the user's configuration directory, or $ANNALS_CONFIG)")
 	f.DurationVar(&a.timeout, "timeout", 0, "give up after this time (default never)")
 	// The names are those of flags above, so that this cannot fail.
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "jsonl", "none"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = root.RegisterFlagCompletionFunc("store", cobra.FixedCompletions([]string{"file:", "mem:"}, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("store", cobra.FixedCompletions([]string{"file:", "postgres://", "mem:"}, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.stateCommand(),
 		a.logCommand(), a.showCommand(), a.diffCommand(), a.blameCommand(), a.firstCommand(), a.bisectCommand(),

@@ -17,19 +17,73 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/annals-db/annals/filestore"
+	"github.com/annals-db/annals/internal/pgserver"
 	"github.com/annals-db/annals/internal/retail"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"annals": main})
+	testscript.Main(servers{m}, map[string]func(){"annals": main})
+}
+
+// servers are the tests with the servers that they share.
+type servers struct{ *testing.M }
+
+func (s servers) Run() int {
+	defer pgserver.StopShared()
+	return s.M.Run()
 }
 
 // TestScripts runs the shell sessions in testdata/script.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+	testscript.Run(t, params(func(*testscript.Env) string { return "" }, "testdata/script/*.txtar"))
+}
+
+// stores are the kinds of store beside the default, each with what returns the
+// URL of a new one.
+var stores = map[string]func(t *testing.T, e *testscript.Env) string{
+	"postgres": func(t *testing.T, _ *testscript.Env) string { return pgserver.Shared(t).NewDatabase(t) },
+}
+
+// TestScriptsOnEveryStore runs those sessions that only say what is done, not
+// where, on every store.
+func TestScriptsOnEveryStore(t *testing.T) {
+	for name, url := range stores {
+		t.Run(name, func(t *testing.T) {
+			testscript.Run(t, params(func(e *testscript.Env) string { return url(t, e) },
+				"testdata/script/append.txtar", "testdata/script/fold.txtar", "testdata/script/history.txtar", "testdata/script/read.txtar",
+				"testdata/script/state.txtar", "testdata/script/tail.txtar", "testdata/script/trace.txtar", "testdata/stores/*.txtar"))
+		})
+	}
+}
+
+// TestScriptsOnPostgres runs the sessions that are about PostgreSQL.
+func TestScriptsOnPostgres(t *testing.T) {
+	p := params(func(e *testscript.Env) string {
+		url := pgserver.Shared(t).NewDatabase(t)
+		e.Setenv("DATABASE", url)
+		e.Setenv("SERVER", url[:strings.LastIndex(url, "/")])
+		return ""
+	}, "testdata/postgres/*.txtar")
+	testscript.Run(t, p)
+}
+
+// params are those of the sessions whose files match; store returns the URL of
+// a new store, "" for the default.
+func params(store func(e *testscript.Env) string, match ...string) testscript.Params {
+	var files []string
+	for _, m := range match {
+		found, err := filepath.Glob(m)
+		if err != nil || len(found) == 0 {
+			panic(fmt.Sprintf("no session matches %s: %v", m, err))
+		}
+		files = append(files, found...)
+	}
+	return testscript.Params{
+		Files: files,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
+			e.Setenv("ANNALS_STORE", store(e))
+			e.Values[defaultStoreKey{}] = e.Getenv("ANNALS_STORE") == ""
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -39,9 +93,18 @@ func TestScripts(t *testing.T) {
 			return os.Geteuid() == 0, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "interrupt": interrupt, "hold": hold, "flip": flip, "retail": makeRetail, "bytes": makeBytes, "long": makeLong,
+			"exits": exits, "interrupt": interrupt, "hold": hold, "flip": flip, "retail": makeRetail, "bytes": makeBytes, "long": makeLong, "default-store": onDefaultStore,
 		},
-	})
+	}
+}
+
+type defaultStoreKey struct{}
+
+// default-store COMMAND... runs a command only where the store is the default one.
+func onDefaultStore(ts *testscript.TestScript, _ bool, args []string) {
+	if ts.Value(defaultStoreKey{}) == true {
+		ts.Check(ts.Exec(args[0], args[1:]...))
+	}
 }
 
 // exits CODE COMMAND... runs a command that must exit with CODE.

@@ -30,14 +30,16 @@ type opening struct {
 }
 
 // schemes open the kinds of store that this build has, by URL scheme.
-var schemes = map[string]func(ctx context.Context, a *app, rest string, o opening) (driver.Log, error){
-	"file": openFile,
+var schemes = map[string]func(ctx context.Context, a *app, url string, o opening) (driver.Log, error){
+	"file":       openFile,
+	"postgres":   openPostgres,
+	"postgresql": openPostgres,
 	"mem": func(_ context.Context, _ *app, _ string, o opening) (driver.Log, error) {
 		return memstore.New(&memstore.Options{LogID: o.logID}), nil
 	},
 }
 
-const knownSchemes = "file:PATH and mem:"
+const knownSchemes = "file:PATH, mem: and postgres://…"
 
 // storeURL returns the URL of the store: flag, environment, file, default.
 func (a *app) storeURL() string {
@@ -50,7 +52,7 @@ func (a *app) open(want access) (driver.Log, error) {
 }
 
 func (a *app) openURL(ctx context.Context, url string, o opening) (driver.Log, error) {
-	scheme, path, ok := strings.Cut(url, ":")
+	scheme, _, ok := strings.Cut(url, ":")
 	if !ok {
 		return nil, usagef("store %q is not a URL; this build knows %s (did you mean file:%s?)", url, knownSchemes, url)
 	}
@@ -58,7 +60,7 @@ func (a *app) openURL(ctx context.Context, url string, o opening) (driver.Log, e
 	if !ok {
 		return nil, usagef("store %q: stores of kind %q are not in this build, which knows %s", redact(url), scheme, knownSchemes)
 	}
-	return open(ctx, a, path, o)
+	return open(ctx, a, url, o)
 }
 
 // redact takes a password out of a URL, so that it is not shown.
@@ -82,7 +84,8 @@ func directory(url, command string) (string, error) {
 	return path, nil
 }
 
-func openFile(_ context.Context, a *app, path string, o opening) (driver.Log, error) {
+func openFile(_ context.Context, a *app, url string, o opening) (driver.Log, error) {
+	path := strings.TrimPrefix(url, "file:")
 	if path == "" {
 		return nil, usagef("store %q names no directory; write file:PATH", "file:")
 	}
