@@ -2,7 +2,8 @@
 // in a schema of their own, for any number of processes that read and write at
 // once.
 //
-// Start with [Open].
+// Start with [Open]. [Store.In] appends within a transaction of the caller, so
+// that events and other rows are committed together.
 //
 // # Order
 //

@@ -20,7 +20,9 @@ type hook struct {
 //
 // It costs: with a hook, batches are appended one by one, each in a savepoint,
 // and the lock that makes the log's order is held while hooks work; so all
-// writers of the log, in all processes, wait for them.
+// writers of the log, in all processes, wait for them. Appends within a
+// transaction of the caller ([Store.In]) are refused while there is a hook,
+// since their positions are not known before COMMIT.
 func (s *Store) Inline(f func(ctx context.Context, tx any, records []driver.Record) error) (remove func()) {
 	h := &hook{f}
 	s.hooksMu.Lock()

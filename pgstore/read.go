@@ -23,28 +23,7 @@ const (
 // Read yields the records that match q, page by page: no connection and no
 // snapshot is held while the caller works on one.
 func (s *Store) Read(ctx context.Context, q driver.Query, o driver.ReadOptions) iter.Seq2[driver.Record, error] {
-	return func(yield func(driver.Record, error) bool) {
-		r := s.reading(q, o)
-		for {
-			page, err := r.next(ctx)
-			for i := range page {
-				if err := s.usable(ctx); err != nil {
-					yield(driver.Record{}, err)
-					return
-				}
-				if !yield(page[i], nil) {
-					return
-				}
-			}
-			if err != nil {
-				yield(driver.Record{}, err)
-				return
-			}
-			if r.ended {
-				return
-			}
-		}
-	}
+	return func(yield func(driver.Record, error) bool) { s.reading(q, o).yield(ctx)(yield) }
 }
 
 // reading is a read under way.
@@ -78,6 +57,28 @@ func (s *Store) reading(q driver.Query, o driver.ReadOptions) *reading {
 	r.all = len(keys) == 1 && keys[0].path == byPosition
 	r.sql, r.keys = inSchema(s.opts.Schema, readSQL(keys, o.Backward)), readArgs(keys)
 	return r
+}
+
+// yield yields what is left of the read.
+func (r *reading) yield(ctx context.Context) iter.Seq2[driver.Record, error] {
+	return func(yield func(driver.Record, error) bool) {
+		for !r.ended {
+			page, err := r.next(ctx)
+			for i := range page {
+				if err := r.s.usable(ctx); err != nil {
+					yield(driver.Record{}, err)
+					return
+				}
+				if !yield(page[i], nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(driver.Record{}, err)
+				return
+			}
+		}
+	}
 }
 
 // next returns the next page, and sets ended behind the last.

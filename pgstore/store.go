@@ -66,9 +66,11 @@ func (s *Store) start() {
 func (s *Store) Schema() string { return s.opts.Schema }
 
 // Info says what log this is and where it stands.
-func (s *Store) Info(ctx context.Context) (driver.Info, error) {
+func (s *Store) Info(ctx context.Context) (driver.Info, error) { return s.infoBy(ctx, s.query) }
+
+func (s *Store) infoBy(ctx context.Context, run runner) (driver.Info, error) {
 	info := driver.Info{LogID: s.id, Store: "postgres", ReadOnly: s.why, Limits: s.opts.Limits}
-	err := s.query(ctx, "info", s.sql.info, nil, func(rows pgx.Rows) error {
+	err := run(ctx, "info", s.sql.info, nil, func(rows pgx.Rows) error {
 		var head, at *int64
 		var settings string
 		if err := rows.Scan(&head, &at, &settings); err != nil {
