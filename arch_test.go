@@ -50,7 +50,7 @@ var arrows = []arrow{
 	{of: "group/...", imports: []string{".", "driver", "codec", "internal/..."}, links: []string{"*"}},
 	{of: "process/...", imports: []string{".", "driver", "codec", "projection", "group", "internal/..."}, links: []string{"*"}},
 	{of: "relay/...", imports: []string{".", "driver", "codec", "relay", "internal/..."}, links: []string{"*"}},
-	{of: "audit/...", imports: []string{".", "driver", "codec", "history", "internal/..."}, links: []string{"*"}},
+	{of: "audit/...", imports: []string{"driver", "internal/..."}, links: []string{"*"}},
 	{of: "history/...", imports: []string{".", "driver", "codec", "internal/..."}, links: []string{"*"}},
 	{of: "collab/...", imports: []string{".", "driver", "codec", "history", "undo", "collab", "internal/..."}, links: []string{"*"}},
 	{of: "undo/...", imports: []string{".", "driver", "codec", "history", "internal/..."}, links: []string{"*"}},

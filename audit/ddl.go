@@ -1,0 +1,113 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pglogrepl"
+)
+
+// ddl is what the event trigger tells of a command.
+type ddl struct {
+	Table    uint32 // its OID
+	Schema   string
+	Name     string
+	Command  string
+	Query    string
+	Columns  []Column
+	Key      []string
+	Identity string
+}
+
+// altered takes a command that made a table something else, or may have.
+func (s *session) altered(ctx context.Context, d *ddl) error {
+	name := Name{d.Schema, d.Name}
+	var was *table
+	for _, t := range s.state.tables {
+		if t.OID == d.Table {
+			was = t
+		}
+	}
+	if was == nil {
+		return nil // it is not captured; if it becomes so, its first change shows it
+	}
+	if was.name != name {
+		if err := s.retire(ctx, was, "it is now "+name.String()); err != nil {
+			return err
+		}
+	}
+	now := description{Schema: d.Schema, Table: d.Name, OID: d.Table, Columns: d.Columns, Key: d.Key, Identity: d.Identity,
+		Omitted: was.Omitted, SeenBy: "trigger", Command: d.Command, Query: text(&d.Query)}
+	// A default that is kept aside is told by the trigger, so that only what was
+	// rewritten has to be read again.
+	now.Reread = s.tx.rewritten[d.Table] || was.name != name || s.tx.rereads(was)
+	if was.name != name {
+		was = nil
+	}
+	t, err := s.redescribe(ctx, was, SchemaChanged, now)
+	if err != nil {
+		return err
+	}
+	if r := s.relations[d.Table]; r != nil && sameColumns(r.Columns, t.Columns) {
+		s.relations[d.Table] = t // the stream may not describe it again
+	}
+	s.o.Logger.Info("a table was changed", "table", t.name.String(), "command", d.Command, "read again", t.Reread)
+	return nil
+}
+
+// rereads reports whether this transaction itself made t a table to be read again.
+func (t *transaction) rereads(of *table) bool {
+	for _, d := range t.described {
+		if d.table == of {
+			return of.Reread
+		}
+	}
+	return false
+}
+
+// dropped takes a command that dropped a table.
+func (s *session) dropped(ctx context.Context, d *ddl) error {
+	for _, t := range s.state.tables {
+		if t.OID == d.Table {
+			return s.retire(ctx, t, d.Command+": "+text(&d.Query))
+		}
+	}
+	return nil
+}
+
+// retire ends a table, and every row of it.
+func (s *session) retire(ctx context.Context, t *table, reason string) error {
+	if err := s.rowsGone(ctx, t); err != nil {
+		return err
+	}
+	data := mustJSON(map[string]any{"schema": t.Schema, "table": t.Table, "reason": reason})
+	if err := s.tx.add(ctx, t.stream, TableDropped, data); err != nil {
+		return err
+	}
+	s.tx.described = append(s.tx.described, describedAt{stream: t.stream, event: s.tx.events[len(s.tx.events)-1].ID})
+	delete(s.state.tables, t.stream)
+	delete(s.state.rereads, t.stream)
+	return nil
+}
+
+// truncated takes a truncate: every row of the tables has an event of it.
+func (s *session) truncated(ctx context.Context, m *pglogrepl.TruncateMessage) error {
+	for _, relation := range m.RelationIDs {
+		t, err := s.tableOf(ctx, relation)
+		if err != nil {
+			return err
+		}
+		if t == nil {
+			continue
+		}
+		before := s.tx.total
+		if err := s.rowsGone(ctx, t); err != nil {
+			return err
+		}
+		data := fmt.Appendf(nil, `{"rows":%d,"cascade":%t,"restart_identity":%t}`, s.tx.total-before, m.Option&1 != 0, m.Option&2 != 0)
+		if err := s.tx.add(ctx, t.stream, TableTruncated, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}

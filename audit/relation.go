@@ -1,0 +1,193 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+)
+
+// relation takes the stream's description of a table that changes. Where it is
+// not what the trail knows, no event trigger told, and so the table is described
+// anew, and read again if its rows may have changed without a message.
+func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) error {
+	name := Name{m.Namespace, m.RelationName}
+	if name.Schema == "annals" {
+		s.relations[m.RelationID] = nil
+		return nil
+	}
+	was := s.state.tables[name.Stream()]
+	columns, err := s.columns(ctx, name, was, m)
+	if err != nil {
+		return err
+	}
+	identity := string(rune(m.ReplicaIdentity))
+	if was != nil && sameColumns(was.Columns, columns) {
+		if was.Identity != identity {
+			d := was.description
+			d.Identity = identity
+			if was, err = newTable(d); err != nil {
+				return err
+			}
+			s.state.tables[name.Stream()] = was
+		}
+		s.relations[m.RelationID] = was
+		return nil
+	}
+	d, err := s.describe(ctx, name)
+	if errors.Is(err, pgx.ErrNoRows) && was != nil {
+		d, err = was.description, nil // it is gone by now; its key is what it was
+	}
+	if err != nil {
+		return err
+	}
+	d.OID, d.Columns, d.Identity, d.SeenBy, d.Command, d.Query = m.RelationID, columns, identity, "relation", "", ""
+	d.Reread = was == nil || anew(was.Columns, columns)
+	if was == nil {
+		if err := s.supersede(ctx, m.RelationID, name); err != nil {
+			return err
+		}
+	}
+	t, err := s.redescribe(ctx, was, TableDescribed, d)
+	if err != nil {
+		return err
+	}
+	s.relations[m.RelationID] = t
+	s.o.Logger.Warn("a table is not what the trail knew; without an event trigger its change is seen only now", "table", name.String(), "read again", d.Reread)
+	return nil
+}
+
+// anew reports whether rows may have values that no message told: a column was
+// added, or has another type.
+func anew(was, is []Column) bool {
+	for _, c := range is {
+		same := false
+		for _, w := range was {
+			same = same || w.Number == c.Number && w.Type == c.Type
+		}
+		if !same {
+			return true
+		}
+	}
+	return false
+}
+
+// columns returns the columns that a message describes.
+func (s *session) columns(ctx context.Context, name Name, was *table, m *pglogrepl.RelationMessage) ([]Column, error) {
+	columns := make([]Column, len(m.Columns))
+	same := was != nil && len(was.Columns) == len(columns)
+	for i, c := range m.Columns {
+		typ, err := s.typeName(ctx, c.DataType, c.TypeModifier)
+		if err != nil {
+			return nil, err
+		}
+		columns[i] = Column{Name: c.Name, Type: typ}
+		same = same && was.Columns[i].Name == c.Name && was.Columns[i].Type == typ
+	}
+	if same {
+		return was.Columns, nil
+	}
+	now, err := s.describe(ctx, name)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, err
+	}
+	for i := range columns {
+		columns[i].Number = 10_000 + i // until a description by number is seen
+		known := now.Columns
+		if was != nil {
+			known = append(append([]Column{}, was.Columns...), known...)
+		}
+		for _, k := range known {
+			if k.Name == columns[i].Name {
+				columns[i].Number = k.Number
+			}
+		}
+	}
+	return columns, nil
+}
+
+// supersede ends a table whose place another takes: it was renamed.
+func (s *session) supersede(ctx context.Context, oid uint32, name Name) error {
+	for _, t := range s.state.tables {
+		if t.OID == oid && t.name != name {
+			return s.retire(ctx, t, "it is now "+name.String())
+		}
+	}
+	return nil
+}
+
+// redescribe records what a table now is, as part of the transaction.
+func (s *session) redescribe(ctx context.Context, was *table, typ string, d description) (*table, error) {
+	t, err := newTable(d)
+	if err != nil {
+		return nil, err
+	}
+	if was != nil && !sameKey(was, t) {
+		// Its rows have other names from now on.
+		if err := s.rowsGone(ctx, was); err != nil {
+			return nil, err
+		}
+		t.Reread = true
+	}
+	if err := s.tx.add(ctx, t.stream, typ, mustJSON(t.description)); err != nil {
+		return nil, err
+	}
+	s.tx.described = append(s.tx.described, describedAt{stream: t.stream, table: t, event: s.tx.events[len(s.tx.events)-1].ID})
+	s.state.tables[t.stream] = t
+	return t, nil
+}
+
+func sameKey(a, b *table) bool {
+	if len(a.key) != len(b.key) {
+		return false
+	}
+	for i := range a.key {
+		if a.Columns[a.key[i]].Number != b.Columns[b.key[i]].Number {
+			return false
+		}
+	}
+	return true
+}
+
+// describe reads what a table is from the catalog.
+func (s *session) describe(ctx context.Context, name Name) (description, error) {
+	return describe(ctx, s.sql, name)
+}
+
+// queryer is a connection or a transaction.
+type queryer interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// describe reads what a table is from the catalog; pgx.ErrNoRows if there is none.
+func describe(ctx context.Context, q queryer, name Name) (d description, err error) {
+	d = description{Schema: name.Schema, Table: name.Table, SeenBy: "catalog"}
+	err = q.QueryRow(ctx, `
+		SELECT c.oid::bigint, c.relreplident::text,
+		  coalesce((SELECT array_agg(a.attname::text ORDER BY k.n) FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(number, n)
+		    JOIN pg_attribute a ON a.attnum = k.number
+		    WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid), '{}'),
+		  coalesce((SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
+		    WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> ''), '{}')
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`,
+		name.Schema, name.Table).Scan(&d.OID, &d.Identity, &d.Key, &d.Omitted)
+	if err != nil {
+		return d, fmt.Errorf("look at table %s: %w", name, err)
+	}
+	rows, err := q.Query(ctx, `
+		SELECT attname::text, format_type(atttypid, atttypmod), attnum::int FROM pg_attribute
+		WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum`, d.OID)
+	if err != nil {
+		return d, fmt.Errorf("look at table %s: %w", name, err)
+	}
+	d.Columns, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (c Column, err error) {
+		return c, r.Scan(&c.Name, &c.Type, &c.Number)
+	})
+	if err != nil {
+		return d, fmt.Errorf("look at table %s: %w", name, err)
+	}
+	return d, nil
+}

@@ -1,0 +1,111 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+)
+
+// status tells how far a session is, on a goroutine of its own.
+type status struct {
+	confirmed   pglogrepl.LSN
+	confirmedAt time.Time
+
+	durable    atomic.Uint64 // the LSN confirmed last
+	serverLSN  atomic.Uint64
+	serverTime atomic.Int64
+	committed  atomic.Int64 // when the last transaction received was committed
+
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+func (st *status) server(lsn pglogrepl.LSN, at time.Time) {
+	if uint64(lsn) > st.serverLSN.Load() {
+		st.serverLSN.Store(uint64(lsn))
+	}
+	st.serverTime.Store(at.UnixNano())
+}
+
+func (st *status) begin(s *session) {
+	ctx, cancel := context.WithCancel(context.Background())
+	st.cancel, st.ended = cancel, make(chan struct{})
+	if !s.state.mark.AsOf.IsZero() {
+		st.committed.Store(s.state.mark.AsOf.UnixNano())
+	}
+	st.durable.Store(uint64(s.state.end))
+	go func() {
+		defer close(st.ended)
+		var conn *pgx.Conn
+		defer func() {
+			if conn != nil {
+				shut(conn)
+			}
+		}()
+		tick := time.NewTicker(s.o.StatusInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if conn == nil || conn.IsClosed() {
+				conn, _ = connect(ctx, s.url) // the stream's own connection says what is wrong with the server
+			}
+			s.o.Status(st.look(ctx, s, conn))
+		}
+	}()
+}
+
+func (st *status) end() {
+	st.cancel()
+	<-st.ended
+}
+
+// look puts together what is known. conn may be nil.
+func (st *status) look(ctx context.Context, s *session, conn *pgx.Conn) Status {
+	out := Status{Phase: "following", LSN: pglogrepl.LSN(st.durable.Load()), ServerLSN: pglogrepl.LSN(st.serverLSN.Load()),
+		Transactions: s.counts.transactions.Load(), Events: s.counts.events.Load(), KeptBytes: -1}
+	if conn != nil {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		var text string
+		if conn.QueryRow(ctx, "SELECT pg_current_wal_lsn()::text").Scan(&text) == nil {
+			if lsn, err := pglogrepl.ParseLSN(text); err == nil {
+				out.ServerLSN = max(out.ServerLSN, lsn)
+			}
+		}
+		if slot, err := readSlot(ctx, conn, s.o.Slot); err == nil {
+			out.KeptBytes, out.Warning = slot.kept, slot.warning(s.o.WarnBytes)
+		}
+		if g, err := guarded(ctx, conn); err == nil {
+			s.guarded.Store(g)
+		}
+	}
+	out.LagBytes = max(0, int64(out.ServerLSN)-int64(out.LSN))
+	if at := st.serverTime.Load(); out.LagBytes > 0 && at > 0 && st.committed.Load() > 0 && st.serverLSN.Load() > st.durable.Load() {
+		out.Lag = max(0, time.Duration(at-st.committed.Load()))
+	}
+	return out
+}
+
+// warning says what has to be done before the disk is full or the slot lost, "" if nothing.
+func (st *slotState) warning(limit int64) string {
+	const mib = 1 << 20
+	switch {
+	case st.walState == "lost":
+		return "the server has removed log that the slot needed: changes are lost"
+	case st.walState == "unreserved":
+		return "the server is about to remove log that the slot needs (max_slot_wal_keep_size); let capture catch up at once"
+	case st.safe >= 0 && st.safe < st.kept/3:
+		return fmt.Sprintf("the server keeps %d MiB of its log for the slot, and after %d MiB more the slot is lost (max_slot_wal_keep_size)", st.kept/mib, st.safe/mib)
+	case st.kept > limit:
+		return fmt.Sprintf("the server keeps %d MiB of its log for the slot; let capture catch up before the server's disk is full, or set max_slot_wal_keep_size", st.kept/mib)
+	}
+	return ""
+}
