@@ -46,7 +46,7 @@ var arrows = []arrow{
 	{of: "internal/...", imports: []string{"driver", "internal/..."}, links: []string{"*"}},
 
 	{of: "move", imports: []string{"driver", "internal/..."}, links: []string{"github.com/google/uuid", "github.com/go-json-experiment/json"}},
-	{of: "projection/...", imports: []string{".", "driver", "codec", "projection", "internal/..."}, links: []string{"*"}},
+	{of: "projection/...", imports: []string{".", "driver", "codec", "projection/...", "internal/..."}, links: []string{"*"}},
 	{of: "group/...", imports: []string{".", "driver", "codec", "internal/..."}, links: []string{"*"}},
 	{of: "process/...", imports: []string{".", "driver", "codec", "projection", "group", "internal/..."}, links: []string{"*"}},
 	{of: "relay/...", imports: []string{".", "driver", "codec", "relay", "internal/..."}, links: []string{"*"}},

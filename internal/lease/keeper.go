@@ -45,10 +45,10 @@ type sight struct {
 	at       time.Duration
 }
 
-var (
-	began   = time.Now()
-	process = uuid.NewString()
-)
+var began = time.Now()
+
+// Process names this process among all, by chance.
+var Process = uuid.NewString()
 
 // New returns a keeper of leases in state. holder is a name for people; two
 // keepers with one name are still two holders.
@@ -69,13 +69,16 @@ func New(state driver.State, holder string, opts *Options) *Keeper {
 		o.Now = time.Now
 	}
 	if o.Process == "" {
-		o.Process = process
+		o.Process = Process
 	}
 	return k
 }
 
 // TTL is how long the keeper's leases outlive their last renewal.
 func (k *Keeper) TTL() time.Duration { return k.opts.TTL }
+
+// Alone reports whether no other process can change the state.
+func (k *Keeper) Alone() bool { return k.opts.Alone }
 
 // HeldError says who holds a lease that was asked for.
 type HeldError struct {
@@ -121,6 +124,16 @@ func (k *Keeper) Acquire(ctx context.Context, key string) (*Lease, error) {
 		return l, nil
 	}
 	return nil, &HeldError{Key: key, Holder: "others who take it in turn"}
+}
+
+// Watch looks at the lease under key without taking it, and reports whether
+// Acquire could. It counts as watching.
+func (k *Keeper) Watch(ctx context.Context, key string) (free bool, err error) {
+	e, revision, err := Read(ctx, k.state, key)
+	if err != nil && !errors.Is(err, driver.ErrNotFound) {
+		return false, fmt.Errorf("watch lease %q: %w", key, err)
+	}
+	return k.free(key, e, revision), nil
 }
 
 // free reports whether the lease may be taken.

@@ -1,0 +1,137 @@
+package projection_test
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/annals-db/annals"
+	"github.com/annals-db/annals/projection"
+)
+
+func TestPauseResumeReset(t *testing.T) {
+	each(t, func(t *testing.T, read *sql.DB, target *projection.SQL) {
+		db := memory(t)
+		last := move(t, db, "a", 1)
+		r := start(t, stock("v1", 1, nil), db, target, quick)
+		must(t, r.Wait(patient(t), last))
+		control := projection.NewControl(db.Log(), target)
+		must(t, control.Pause(t.Context(), "stock", ""))
+		before := rows(t, read, allStock)
+		last = move(t, db, "b", 2)
+		all, err := control.List(t.Context())
+		must(t, err)
+		equal(t, "paused", all[0].Paused, true)
+		if all[0].Behind == 0 || all[0].Lag <= 0 {
+			t.Fatalf("paused and not behind: %+v", all[0])
+		}
+		equal(t, "the stock while paused", rows(t, read, allStock), before)
+		must(t, control.Resume(t.Context(), "stock", ""))
+		must(t, r.Wait(patient(t), last))
+		equal(t, "the stock", rows(t, read, allStock), folded(t, db))
+
+		must(t, control.Reset(t.Context(), "stock", "v1"))
+		move(t, db, "c", 3)
+		eventually(t, "the projection begins again", func() bool {
+			return fmt.Sprint(rows(t, read, allStock)) == fmt.Sprint(folded(t, db))
+		})
+		if err := control.Pause(t.Context(), "stick", ""); !errors.Is(err, annals.ErrNotFound) {
+			t.Fatalf("paused what is not there: %v", err)
+		}
+	})
+}
+
+func TestPartitionsChangeOnlyAfterAReset(t *testing.T) {
+	db := memory(t)
+	last := move(t, db, "a", 1)
+	read, target := targets[0].open(t)
+	r := start(t, stock("v1", 1, nil), db, target, quick)
+	must(t, r.Wait(patient(t), last))
+	four := with(func(o *projection.Options) { o.Partitions = 4 })
+	if _, err := stock("v1", 1, nil).Open(t.Context(), db, target, four); err == nil {
+		t.Fatal("it has four partitions now")
+	}
+	must(t, r.Wait(patient(t), last))
+	_ = r.stop()
+	must(t, projection.NewControl(db.Log(), target).Reset(t.Context(), "stock", ""))
+	r = start(t, stock("v1", 1, nil), db, target, four)
+	must(t, r.Wait(patient(t), move(t, db, "b", 1)))
+	equal(t, "the stock", rows(t, read, allStock), folded(t, db))
+}
+
+// A wrong new version is built beside the live one, its differences are
+// listed, it is dropped; a right one is switched to.
+func TestRebuild(t *testing.T) {
+	each(t, func(t *testing.T, read *sql.DB, target *projection.SQL) {
+		db := memory(t)
+		for n := range 20 {
+			move(t, db, fmt.Sprint("sku", n%4), n)
+		}
+		live := start(t, stock("v1", 1, nil), db, target, quick)
+		wrong := start(t, stock("v2", 2, nil), db, target, quick)
+		control := projection.NewControl(db.Log(), target)
+		// Events come in all the while.
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+					move(t, db, fmt.Sprint("sku", n%3), 1)
+				}
+			}
+		}()
+		diffs, err := control.Compare(patient(t), "stock", "v2", 2)
+		must(t, err)
+		equal(t, "tables", len(diffs), 1)
+		d := diffs[0]
+		equal(t, "rows", fmt.Sprint(d.LiveRows, d.NextRows, d.Differing, len(d.Differences)), "4 4 4 2")
+		equal(t, "the first", d.Differences[0].Key, "sku0")
+		live0, next0 := d.Differences[0].Live["quantity"].(int64), d.Differences[0].Next["quantity"].(int64)
+		equal(t, "the wrong quantity", next0, 2*live0)
+		equal(t, "columns that differ", len(d.Differences[0].Live), 1)
+		must(t, control.Drop(t.Context(), "stock", "v2"))
+		if err := ended(t, wrong); !errors.Is(err, projection.ErrRetired) {
+			t.Fatalf("the dropped version ended with %v", err)
+		}
+
+		right := start(t, stock("v3", 1, nil), db, target, with(func(o *projection.Options) { o.Partitions = 2 }))
+		diffs, err = control.Compare(patient(t), "stock", "v3", 10)
+		must(t, err)
+		equal(t, "differences", diffs[0].Differing, 0)
+		must(t, control.Switch(patient(t), "stock", "v3"))
+		if err := ended(t, live); !errors.Is(err, projection.ErrRetired) {
+			t.Fatalf("the version before ended with %v", err)
+		}
+		close(stop)
+		<-stopped
+		must(t, right.Wait(patient(t), move(t, db, "sku0", 5)))
+		equal(t, "the stock", rows(t, read, allStock), folded(t, db))
+
+		if err := control.Drop(t.Context(), "stock", "v3"); err == nil {
+			t.Fatal("the live version was dropped")
+		}
+		// And back.
+		must(t, control.Revive(t.Context(), "stock", "v1"))
+		start(t, stock("v1", 1, nil), db, target, quick)
+		must(t, control.Switch(patient(t), "stock", "v1"))
+		must(t, control.Drop(t.Context(), "stock", "v3"))
+		equal(t, "the stock", rows(t, read, allStock), folded(t, db))
+	})
+}
+
+// Readers cannot write to what they read, and a handler that forgets At fails at once.
+func TestViewIsReadOnly(t *testing.T) {
+	each(t, func(t *testing.T, read *sql.DB, target *projection.SQL) {
+		db := memory(t)
+		_, err := stock("v1", 1, nil).Open(t.Context(), db, target, quick)
+		must(t, err)
+		if _, err := read.Exec("INSERT INTO stock VALUES ('a', 1, 1)"); err == nil {
+			t.Fatal("the view can be written")
+		}
+	})
+}

@@ -1,0 +1,241 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/annals-db/annals"
+	"github.com/annals-db/annals/driver"
+)
+
+// Retried is what a retry of dead letters came to.
+type Retried struct {
+	Done   int     `json:"done"`             // events whose handlers succeeded; when dry, would have
+	Failed *Letter `json:"failed,omitempty"` // the first one whose handler failed again, with its error
+	Left   int     `json:"left"`             // letters of these keys that are still there
+	Dry    bool    `json:"dry"`
+}
+
+// Retry handles the dead letters of a key again, in order, each in a
+// transaction of its own, until one fails; an empty key means all keys. When
+// dry it handles those of each key in one transaction and undoes it.
+func (r *Runner) Retry(ctx context.Context, key string, dry bool) (Retried, error) {
+	out := Retried{Dry: dry}
+	letters, err := r.letters(ctx)
+	if err != nil {
+		return out, fmt.Errorf("projection %s: retry: %w", r.name, err)
+	}
+	var keys []string
+	of := map[string][]Letter{}
+	for _, l := range letters {
+		if key != "" && l.Key != key {
+			continue
+		}
+		if of[l.Key] == nil {
+			keys = append(keys, l.Key)
+		}
+		of[l.Key] = append(of[l.Key], l)
+	}
+	for _, k := range keys {
+		done, bad, err := 0, (*Letter)(nil), error(nil)
+		if dry {
+			done, bad, err = r.retryDry(ctx, of[k])
+		} else {
+			done, bad, err = r.retryKey(ctx, of[k])
+		}
+		out.Done += done
+		if out.Failed == nil {
+			out.Failed = bad
+		}
+		if err != nil {
+			return out, fmt.Errorf("projection %s: retry: %w", r.name, err)
+		}
+		out.Left += len(of[k])
+		if !dry {
+			out.Left -= done
+		}
+	}
+	return out, tell(ctx, r.log, r.keeper, r.name)
+}
+
+func (r *Runner) letters(ctx context.Context) (all []Letter, err error) {
+	err = r.keeper.Keep(ctx, func(ctx context.Context, b Book) (err error) {
+		all, err = list[Letter](ctx, b, versionKey(r.name, r.version)+"dead/")
+		return err
+	})
+	return all, err
+}
+
+// retryKey handles the letters of one key for good.
+func (r *Runner) retryKey(ctx context.Context, letters []Letter) (done int, bad *Letter, err error) {
+	for _, l := range letters {
+		rec, err := r.record(ctx, l.Position)
+		if err != nil {
+			return done, nil, err
+		}
+		err = r.update(ctx, func(ctx context.Context, b Book, apply func(context.Context, *driver.Record) error) error {
+			cp, still, err := r.lockLetter(ctx, b, &l)
+			if err != nil || !still {
+				return err
+			}
+			if err := apply(ctx, &rec); err != nil {
+				return &failed{rec: rec, err: err}
+			}
+			if err := removeLetter(ctx, b, r.name, r.version, &l, cp); err != nil {
+				return err
+			}
+			return act(ctx, b, r.name, "dead-letter-retried", action{Version: r.version, Position: l.Position, Key: l.Key})
+		})
+		var f *failed
+		if errors.As(err, &f) {
+			l.Error, l.Time = f.err.Error(), now()
+			l.Attempts++
+			return done, &l, r.failedAgain(ctx, &l)
+		}
+		if err != nil {
+			return done, nil, err
+		}
+		done++
+	}
+	return done, nil, nil
+}
+
+// failedAgain keeps the new error of a letter.
+func (r *Runner) failedAgain(ctx context.Context, l *Letter) error {
+	return r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
+		_, still, err := r.lockLetter(ctx, b, l)
+		if err != nil || !still {
+			return err
+		}
+		if err := save(ctx, b, letterKey(r.name, r.version, l.Position), l); err != nil {
+			return err
+		}
+		return act(ctx, b, r.name, "dead-letter-retried", action{Version: r.version, Position: l.Position, Key: l.Key, Error: l.Error})
+	})
+}
+
+// lockLetter locks the checkpoint of l's partition and reports whether l is still there.
+func (r *Runner) lockLetter(ctx context.Context, b Book, l *Letter) (*checkpoint, bool, error) {
+	cp, err := load[checkpoint](ctx, b.Lock, checkpointKey(r.name, r.version, l.Partition))
+	if err != nil || cp == nil {
+		return nil, false, err
+	}
+	value, err := b.Load(ctx, letterKey(r.name, r.version, l.Position))
+	return cp, value != nil, err
+}
+
+var errDry = errors.New("only tried")
+
+// retryDry handles the letters of one key in a transaction that is undone.
+func (r *Runner) retryDry(ctx context.Context, letters []Letter) (done int, bad *Letter, err error) {
+	err = r.update(ctx, func(ctx context.Context, b Book, apply func(context.Context, *driver.Record) error) error {
+		done, bad = 0, nil
+		for _, l := range letters {
+			if _, still, err := r.lockLetter(ctx, b, &l); err != nil || !still {
+				return errors.Join(err, errDry)
+			}
+			rec, err := r.record(ctx, l.Position)
+			if err != nil {
+				return err
+			}
+			if err := apply(ctx, &rec); err != nil {
+				l.Error = err.Error()
+				bad = &l
+				return errDry
+			}
+			done++
+		}
+		return errDry
+	})
+	if errors.Is(err, errDry) {
+		err = r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
+			a := action{Version: r.version, Position: letters[0].Position, Key: letters[0].Key, Dry: true, Retried: done}
+			if bad != nil {
+				a.Error = bad.Error
+			}
+			return act(ctx, b, r.name, "dead-letter-retried", a)
+		})
+	}
+	return done, bad, err
+}
+
+// record reads one record of the log.
+func (r *Runner) record(ctx context.Context, at annals.Position) (driver.Record, error) {
+	for rec, err := range r.log.Read(ctx, annals.Query{}, driver.ReadOptions{After: at - 1, UpTo: at}) {
+		return rec, err
+	}
+	return driver.Record{}, fmt.Errorf("position %d: %w", at, annals.ErrNotFound)
+}
+
+// request is what another process asks of one that has the handlers.
+type request struct {
+	ID     string   `json:"id"`
+	Key    string   `json:"key"`
+	Dry    bool     `json:"dry"`
+	Taken  bool     `json:"taken"`
+	Answer *Retried `json:"answer,omitempty"`
+	Error  string   `json:"error,omitempty"`
+}
+
+// attend does what others ask for, until ctx ends or the version is retired.
+func (r *Runner) attend(ctx context.Context) error {
+	for {
+		if err := r.lookAround(ctx); errors.Is(err, ErrRetired) {
+			return err
+		} else if err != nil && ctx.Err() == nil {
+			r.opts.Logger.Warn("projection: what others ask for could not be looked at", "projection", r.name, "error", err)
+		}
+		if pause(ctx, r.opts.Poll); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func (r *Runner) lookAround(ctx context.Context) error {
+	var asked []request
+	err := r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
+		reg, err := load[registration](ctx, b.Load, registrationKey(r.name))
+		if err != nil {
+			return err
+		}
+		if reg == nil || reg.Versions[r.version] == nil || reg.Versions[r.version].State == Retired {
+			return fmt.Errorf("projection %s %s: %w", r.name, r.version, ErrRetired)
+		}
+		r.epoch.Store(int64(reg.Versions[r.version].Epoch))
+		asked, err = list[request](ctx, b, requestKey(r.name, r.version, ""))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, q := range slices.DeleteFunc(asked, func(q request) bool { return q.Taken }) {
+		if err := r.serve(ctx, q); err != nil {
+			return err
+		}
+	}
+	return tell(ctx, r.log, r.keeper, r.name)
+}
+
+// serve does what a request asks for, unless another runner has taken it.
+func (r *Runner) serve(ctx context.Context, q request) error {
+	key := requestKey(r.name, r.version, q.ID)
+	taken := false
+	err := r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
+		seen, err := load[request](ctx, b.Lock, key)
+		if taken = err == nil && seen != nil && !seen.Taken; !taken {
+			return err
+		}
+		q.Taken = true
+		return save(ctx, b, key, q)
+	})
+	if err != nil || !taken {
+		return err
+	}
+	answer, err := r.Retry(ctx, q.Key, q.Dry)
+	if q.Answer = &answer; err != nil {
+		q.Error = err.Error()
+	}
+	return r.keeper.Keep(ctx, func(ctx context.Context, b Book) error { return save(ctx, b, key, q) })
+}

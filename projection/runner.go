@@ -1,0 +1,282 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/annals-db/annals"
+	"github.com/annals-db/annals/driver"
+)
+
+// Runner keeps one version of a projection up to date in one target. Make it
+// with [Projection.Open].
+type Runner struct {
+	name, version string
+	log           driver.Log
+	logID         annals.ID
+	query         annals.Query
+	key           func(*annals.Record) string
+	keeper        Keeper
+	update        func(ctx context.Context, fn batchFunc) error
+	opts          Options
+	partitions    []*partition
+	epoch         atomic.Int64 // as it was seen last
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when a partition has moved or Run has ended
+	running bool
+	err     error // why Run ended
+}
+
+// batchFunc works on one transaction; apply runs the handlers of a record in it.
+type batchFunc func(ctx context.Context, b Book, apply func(context.Context, *driver.Record) error) error
+
+// Open registers the projection at the target, makes its tables, and returns
+// its runner. The first version is live at once. Another one is built beside
+// the live one until [Control.Switch]. A nil opts means the defaults.
+func (p *Projection[T]) Open(ctx context.Context, db *annals.DB, target Target[T], opts *Options) (*Runner, error) {
+	d, err := newDispatch(p, db)
+	if err != nil {
+		return nil, fmt.Errorf("projection %s: %w", p.name, err)
+	}
+	r := &Runner{
+		name: p.name, version: p.version, log: db.Log(), query: d.query, key: p.key,
+		keeper: target, opts: opts.orDefaults(), changed: make(chan struct{}),
+	}
+	r.update = func(ctx context.Context, fn batchFunc) error {
+		ctx = context.WithValue(ctx, tablesKey{}, p.version)
+		return target.Update(ctx, func(ctx context.Context, tx T, b Book) error {
+			return fn(ctx, b, func(ctx context.Context, rec *driver.Record) error { return d.handle(ctx, tx, rec) })
+		})
+	}
+	info, err := r.log.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("projection %s: %w", p.name, err)
+	}
+	r.logID = info.LogID
+	err = target.Update(context.WithValue(ctx, tablesKey{}, p.version), func(ctx context.Context, tx T, b Book) error {
+		return r.register(ctx, b, p.tables, func() error {
+			for _, fn := range p.setup {
+				if err := fn(ctx, tx); err != nil {
+					return fmt.Errorf("setup: %w", err)
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("projection %s %s: register: %w", p.name, p.version, err)
+	}
+	for n := range r.opts.Partitions {
+		r.partitions = append(r.partitions, &partition{r: r, n: n})
+	}
+	return r, nil
+}
+
+// Run opens the projection and runs it until ctx ends; see [Runner.Run].
+func (p *Projection[T]) Run(ctx context.Context, db *annals.DB, target Target[T], opts *Options) error {
+	r, err := p.Open(ctx, db, target, opts)
+	if err != nil {
+		return err
+	}
+	return r.Run(ctx)
+}
+
+// register enters the version, unless it is known.
+func (r *Runner) register(ctx context.Context, b Book, tables []Table, setup func() error) error {
+	key := registrationKey(r.name)
+	reg, err := load[registration](ctx, b.Lock, key)
+	if err != nil {
+		return err
+	}
+	if reg == nil {
+		reg = &registration{Versions: map[string]*version{}}
+	}
+	if v := reg.Versions[r.version]; v != nil {
+		return r.known(ctx, b, reg, v)
+	}
+	v := &version{State: Building, Partitions: r.opts.Partitions, Tables: tables, Registered: now()}
+	if reg.Live == "" {
+		reg.Live, v.State = r.version, Live
+	}
+	reg.Versions[r.version] = v
+	for _, t := range tables {
+		if err := b.Create(ctx, physical(t.Name, r.version), t.Columns); err != nil {
+			return err
+		}
+		if v.State == Live {
+			if err := b.Show(ctx, t.Name, physical(t.Name, r.version)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := setup(); err != nil {
+		return err
+	}
+	if err := r.begin(ctx, b); err != nil {
+		return err
+	}
+	return save(ctx, b, key, reg)
+}
+
+// begin makes the checkpoints before the first event.
+func (r *Runner) begin(ctx context.Context, b Book) error {
+	for n := range r.opts.Partitions {
+		if err := save(ctx, b, checkpointKey(r.name, r.version, n), checkpoint{Log: r.logID, Updated: now()}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// known looks at a version that is registered already. Its partitions can
+// change before its first event and after a reset.
+func (r *Runner) known(ctx context.Context, b Book, reg *registration, v *version) error {
+	if v.Partitions == r.opts.Partitions {
+		return nil
+	}
+	for n := range v.Partitions {
+		cp, err := load[checkpoint](ctx, b.Lock, checkpointKey(r.name, r.version, n))
+		if err != nil {
+			return err
+		}
+		if cp != nil && cp.Position > 0 {
+			return fmt.Errorf("it has %d partitions, not %d: reset it or give it another version", v.Partitions, r.opts.Partitions)
+		}
+		if err := b.Delete(ctx, checkpointKey(r.name, r.version, n)); err != nil {
+			return err
+		}
+	}
+	v.Partitions = r.opts.Partitions
+	if err := r.begin(ctx, b); err != nil {
+		return err
+	}
+	return save(ctx, b, registrationKey(r.name), reg)
+}
+
+// Run keeps the read model up to date until ctx ends, whose error it then
+// returns. Else it ends with an [*EventError] where the policy is Stop, with a
+// [*CheckpointError] where the log is not the one that the read model was made
+// of, and with [ErrRetired] when another version has taken its place. What
+// fails in the target or the log is tried again, with pauses. Any number of
+// runners in any number of processes may run one version: each event takes
+// effect once.
+func (r *Runner) Run(ctx context.Context) error {
+	r.mu.Lock()
+	if r.running {
+		r.mu.Unlock()
+		return fmt.Errorf("projection %s %s: it runs already", r.name, r.version)
+	}
+	r.running, r.err = true, nil
+	r.mu.Unlock()
+
+	inner, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, p := range r.partitions {
+		p.reset()
+		wg.Go(func() { cancel(p.run(inner)) })
+	}
+	wg.Go(func() { cancel(r.attend(inner)) })
+	wg.Wait()
+	err := context.Cause(inner)
+	r.mu.Lock()
+	r.running, r.err = false, err
+	r.mu.Unlock()
+	r.notify()
+	return err
+}
+
+// notify wakes those that wait for a partition to move.
+func (r *Runner) notify() {
+	r.mu.Lock()
+	close(r.changed)
+	r.changed = make(chan struct{})
+	r.mu.Unlock()
+}
+
+// Wait returns as soon as everything up to and with position p has taken
+// effect or has become a dead letter: after an update, wait for its
+// receipt's Last and read what was written. It returns the error that the runner
+// has ended with. Where the projection runs in another process it looks
+// for its checkpoints every few milliseconds.
+func (r *Runner) Wait(ctx context.Context, p annals.Position) error {
+	for {
+		r.mu.Lock()
+		changed, running, err := r.changed, r.running, r.err
+		r.mu.Unlock()
+		if r.scanned() >= p {
+			return nil
+		}
+		if !running && err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+		var poll <-chan time.Time
+		if !running {
+			at, err := r.checkpointed(ctx)
+			if err != nil {
+				return err
+			}
+			if at >= p {
+				return nil
+			}
+			poll = time.After(10 * time.Millisecond)
+		}
+		select {
+		case <-changed:
+		case <-poll:
+		case <-ctx.Done():
+			return fmt.Errorf("projection %s %s: wait for position %d: %w", r.name, r.version, p, ctx.Err())
+		}
+	}
+}
+
+// scanned returns how far all partitions are here.
+func (r *Runner) scanned() annals.Position {
+	low := r.partitions[0].scanned.Load()
+	for _, p := range r.partitions[1:] {
+		low = min(low, p.scanned.Load())
+	}
+	return annals.Position(low)
+}
+
+// checkpointed returns how far all partitions are in the target.
+func (r *Runner) checkpointed(ctx context.Context) (low annals.Position, err error) {
+	err = r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
+		all, err := list[checkpoint](ctx, b, versionKey(r.name, r.version)+"at/")
+		for i, c := range all {
+			if i == 0 || c.Position < low {
+				low = c.Position
+			}
+		}
+		return err
+	})
+	return low, err
+}
+
+// partitionOf returns the partition of a record.
+func (r *Runner) partitionOf(rec *driver.Record) int {
+	if len(r.partitions) == 1 {
+		return 0
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(r.key(rec)))
+	return int(h.Sum32() % uint32(len(r.partitions)))
+}
+
+func now() time.Time { return time.Now().UTC() }
+
+// pause waits for d or for ctx to end.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
