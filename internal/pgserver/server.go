@@ -135,8 +135,11 @@ func freePort() (int, error) {
 
 // leashed runs the server as long as its standard input is open: a process
 // that is killed leaves none behind.
-const leashed = `"$0" -D "$1" >>"$2" 2>&1 </dev/null & pid=$!
-(cat >/dev/null; kill -QUIT $pid 2>/dev/null) & cat=$!
+//
+// What runs in the background has no standard input unless it is told which.
+const leashed = `exec 3<&0
+"$0" -D "$1" >>"$2" 2>&1 </dev/null 3<&- & pid=$!
+(cat <&3 >/dev/null; kill -QUIT $pid 2>/dev/null) & cat=$!
 wait $pid; code=$?
 kill $cat 2>/dev/null; exit $code`
 
@@ -308,4 +311,17 @@ func children(pid int) (all []int) {
 		}
 	}
 	return all
+}
+
+// RequirePasswords has the server ask for passwords from the next connection on.
+func (s *Server) RequirePasswords() error {
+	hba := "host all all 127.0.0.1/32 scram-sha-256\n"
+	if err := os.WriteFile(filepath.Join(s.data, "pg_hba.conf"), []byte(hba), 0o600); err != nil {
+		return err
+	}
+	pid, err := s.postmaster()
+	if err != nil {
+		return err
+	}
+	return exec.Command("kill", "-HUP", strconv.Itoa(pid)).Run()
 }
