@@ -84,7 +84,7 @@ func (s *Store) steps(ctx context.Context, tx pgx.Tx, version int) error {
 	if version == 0 {
 		// With the schema there already, the right to create one is not needed.
 		var there bool
-		err := tx.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, pgx.QueryExecModeExec, pgx.Identifier{s.opts.Schema}.Sanitize()).Scan(&there)
+		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, pgx.QueryExecModeExec, s.opts.Schema).Scan(&there)
 		if err != nil {
 			return err
 		}
@@ -118,14 +118,16 @@ func (s *Store) steps(ctx context.Context, tx pgx.Tx, version int) error {
 // schemaOf returns the version of the schema, 0 if it holds no log, and notes
 // the log's ID. A newer one than this package knows is an error.
 func (s *Store) schemaOf(ctx context.Context, conn *pgx.Conn) (version int, err error) {
+	// to_regclass would be answered from what the session remembers, even where
+	// another has made the table meanwhile.
 	var there bool
-	table := inSchema(s.opts.Schema, `{schema}.log`)
-	err = conn.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, pgx.QueryExecModeExec, table).Scan(&there)
+	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'log')`,
+		pgx.QueryExecModeExec, s.opts.Schema).Scan(&there)
 	if err != nil || !there {
 		return 0, err
 	}
 	var id string
-	err = conn.QueryRow(ctx, `SELECT id::text, schema_version FROM `+table, pgx.QueryExecModeExec).Scan(&id, &version)
+	err = conn.QueryRow(ctx, inSchema(s.opts.Schema, `SELECT id::text, schema_version FROM {schema}.log`), pgx.QueryExecModeExec).Scan(&id, &version)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "42703" {
 		return 0, fmt.Errorf("schema %q has a table \"log\" that is not of Annals", s.opts.Schema)
 	}
