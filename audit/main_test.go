@@ -30,6 +30,10 @@ var shared struct {
 var settings = map[string]string{"wal_level": "logical", "max_replication_slots": "100", "max_wal_senders": "100", "max_connections": "200"}
 
 func TestMain(m *testing.M) {
+	if args := os.Getenv(child); args != "" {
+		fmt.Fprintln(os.Stderr, captureAsChild(args))
+		os.Exit(1)
+	}
 	code := m.Run()
 	if shared.server != nil {
 		if err := shared.server.Stop(); err != nil {

@@ -123,11 +123,40 @@ func slotError(err error, slot string) error {
 	return fmt.Errorf("follow slot %q: %w", slot, err)
 }
 
-// pulse is how long receive waits before it looks at other things.
-const pulse = 100 * time.Millisecond
+// pulse is how long receive waits before it looks at other things, and haste
+// how long while a table is read again.
+const (
+	pulse = 100 * time.Millisecond
+	haste = 2 * time.Millisecond
+)
 
 // receive takes the stream of changes.
 func (s *session) receive(ctx context.Context) error {
+	for {
+		wait, cancel := s.pulse(ctx)
+		err := s.receiveFor(ctx, wait)
+		cancel()
+		if errors.Is(err, errUntil) {
+			return s.confirm(ctx, true)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) pulse(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.reread != nil {
+		return context.WithTimeout(ctx, haste)
+	}
+	return context.WithTimeout(ctx, pulse)
+}
+
+// errUntil says that everything up to Options.Until is in the log.
+var errUntil = errors.New("everything that was asked for is in the log")
+
+// receiveFor takes messages until wait ends.
+func (s *session) receiveFor(ctx, wait context.Context) error {
 	for {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
@@ -137,19 +166,16 @@ func (s *session) receive(ctx context.Context) error {
 				return err
 			}
 			if s.o.Until > 0 && s.confirmable() >= s.o.Until && s.reread == nil {
-				return s.confirm(ctx, true)
+				return errUntil
 			}
 		}
 		if err := s.confirm(ctx, false); err != nil {
 			return err
 		}
-		wait, cancel := context.WithTimeout(ctx, pulse)
 		m, err := s.conn.ReceiveMessage(wait)
-		timeout := wait.Err() != nil
-		cancel()
 		if err != nil {
-			if timeout && pgconn.Timeout(err) {
-				continue
+			if wait.Err() != nil && pgconn.Timeout(err) {
+				return nil
 			}
 			return fmt.Errorf("receive changes: %w", err)
 		}
