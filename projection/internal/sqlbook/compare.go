@@ -2,6 +2,7 @@ package sqlbook
 
 import (
 	"context"
+	"database/sql/driver"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -155,6 +156,11 @@ func row(names []string, keys int, values []any) Row {
 
 // plain is a value as it can be shown and compared.
 func plain(v any) any {
+	if val, ok := v.(driver.Valuer); ok {
+		if inner, err := val.Value(); err == nil {
+			v = inner
+		}
+	}
 	b, ok := v.([]byte)
 	switch {
 	case !ok:

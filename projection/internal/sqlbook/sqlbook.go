@@ -18,7 +18,6 @@ type Conn interface {
 type Rows interface {
 	Next() bool
 	Scan(dest ...any) error
-	Columns() ([]string, error)
 	Err() error
 	Close() error
 }
