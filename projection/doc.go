@@ -16,7 +16,9 @@
 //	go runner.Run(ctx)
 //	err = runner.Wait(ctx, receipt.Last) // then SELECT quantity FROM stock
 //
-// A read model is kept in a target: tables by database/sql ([SQLite], [Postgres]).
+// A read model is kept in a target: tables by database/sql ([SQLite],
+// [Postgres]) or by pgx (package pgxtarget), documents that Annals keeps itself
+// ([NewDocuments]), or a state in memory with snapshots ([NewMemory]).
 //
 // # Exactly once
 //

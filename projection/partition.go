@@ -172,7 +172,7 @@ func (p *partition) step(ctx context.Context, head annals.Position, flush bool) 
 			}
 		}
 		cp.Position, cp.Updated, cp.Failure = done, now(), nil
-		if done == head && (flush || n == 0) {
+		if done == head && n == 0 {
 			if err := p.takeHead(ctx, &cp); err != nil {
 				return err
 			}
@@ -252,6 +252,10 @@ func (p *partition) batch(ctx context.Context, b Book, apply func(context.Contex
 	parked := parking{r: p.r, b: b}
 	for rec, err := range p.r.log.Read(ctx, p.r.query, driver.ReadOptions{After: from, UpTo: end}) {
 		if err != nil {
+			if n > 0 && p.r.oneWay {
+				end = last.Position
+				break
+			}
 			return 0, 0, err
 		}
 		if p.r.partitionOf(&rec) != p.n {
@@ -274,6 +278,10 @@ func (p *partition) batch(ctx context.Context, b Book, apply func(context.Contex
 			}
 		}
 		if err != nil {
+			if n > 0 && p.r.oneWay { // what is done cannot be undone; it comes first next time
+				end = last.Position
+				break
+			}
 			return 0, 0, err
 		}
 		n++

@@ -13,7 +13,8 @@ import (
 )
 
 // Projection says which events a read model listens to and what each does to
-// it, in a transaction of type T, such as *sql.Tx. Make one with [New], best in a package variable. It may be
+// it, in a transaction of type T: *sql.Tx, pgx.Tx, [*Docs] or a pointer to a
+// state in memory. Make one with [New], best in a package variable. It may be
 // opened on any number of logs and targets.
 type Projection[T any] struct {
 	name     string
@@ -114,12 +115,20 @@ func (p *Projection[T]) Version(version string) *Projection[T] {
 // Table declares a table of the projection and returns p. columns is what stands between
 // the parentheses of CREATE TABLE; a primary key among them lets versions be
 // compared. Handlers call it [At](ctx, name); readers find the live version as
-// a view called name. Documents need no columns, and no declaration.
+// a view called name.
 func (p *Projection[T]) Table(name, columns string) *Projection[T] {
 	if !names.MatchString(name) {
 		panic(fmt.Sprintf("projection: %q: table %q: take lower-case letters, digits and underscores, up to 40, a letter first", p.name, name))
 	}
 	p.tables = append(p.tables, Table{name, columns})
+	return p
+}
+
+// Collections declares collections of documents, as Table does tables.
+func (p *Projection[T]) Collections(names ...string) *Projection[T] {
+	for _, n := range names {
+		p.Table(n, "")
+	}
 	return p
 }
 
@@ -142,13 +151,24 @@ func defaultKey(r *annals.Record) string {
 	return r.Stream
 }
 
-type tablesKey struct{}
+type namespaceKey struct{}
 
 // At returns what the table of that name is called in the version whose
 // handler or setup runs under ctx: handlers write to At(ctx, "stock").
 func At(ctx context.Context, table string) string {
-	version, _ := ctx.Value(tablesKey{}).(string)
-	return physical(table, version)
+	return physical(table, namespaceOf(ctx).version)
+}
+
+// namespace is the version that runs under a context.
+type namespace struct{ name, version string }
+
+func namespaceOf(ctx context.Context) namespace {
+	ns, _ := ctx.Value(namespaceKey{}).(namespace)
+	return ns
+}
+
+func (p *Projection[T]) within(ctx context.Context) context.Context {
+	return context.WithValue(ctx, namespaceKey{}, namespace{p.name, p.version})
 }
 
 // physical is the name of a version's own table.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,9 @@ type Runner struct {
 	key           func(*annals.Record) string
 	keeper        Keeper
 	update        func(ctx context.Context, fn batchFunc) error
+	oneWay        bool // what a handler did in the target is not undone by an error
 	opts          Options
+	ended         func(context.Context) // nil, or told that Run has ended
 	partitions    []*partition
 	epoch         atomic.Int64 // as it was seen last
 
@@ -48,8 +51,11 @@ func (p *Projection[T]) Open(ctx context.Context, db *annals.DB, target Target[T
 		name: p.name, version: p.version, log: db.Log(), query: d.query, key: p.key,
 		keeper: target, opts: opts.orDefaults(), changed: make(chan struct{}),
 	}
+	if m, ok := target.(interface{ ended(context.Context) }); ok {
+		r.oneWay, r.ended = true, m.ended
+	}
 	r.update = func(ctx context.Context, fn batchFunc) error {
-		ctx = context.WithValue(ctx, tablesKey{}, p.version)
+		ctx = p.within(ctx)
 		return target.Update(ctx, func(ctx context.Context, tx T, b Book) error {
 			return fn(ctx, b, func(ctx context.Context, rec *driver.Record) error { return d.handle(ctx, tx, rec) })
 		})
@@ -59,7 +65,7 @@ func (p *Projection[T]) Open(ctx context.Context, db *annals.DB, target Target[T
 		return nil, fmt.Errorf("projection %s: %w", p.name, err)
 	}
 	r.logID = info.LogID
-	err = target.Update(context.WithValue(ctx, tablesKey{}, p.version), func(ctx context.Context, tx T, b Book) error {
+	err = target.Update(p.within(ctx), func(ctx context.Context, tx T, b Book) error {
 		return r.register(ctx, b, p.tables, func() error {
 			for _, fn := range p.setup {
 				if err := fn(ctx, tx); err != nil {
@@ -100,6 +106,9 @@ func (r *Runner) register(ctx context.Context, b Book, tables []Table, setup fun
 	if v := reg.Versions[r.version]; v != nil {
 		return r.known(ctx, b, reg, v)
 	}
+	if err := taken(ctx, b, r.name, tables); err != nil {
+		return err
+	}
 	v := &version{State: Building, Partitions: r.opts.Partitions, Tables: tables, Registered: now()}
 	if reg.Live == "" {
 		reg.Live, v.State = r.version, Live
@@ -122,6 +131,24 @@ func (r *Runner) register(ctx context.Context, b Book, tables []Table, setup fun
 		return err
 	}
 	return save(ctx, b, key, reg)
+}
+
+// taken refuses a table that is another projection's.
+func taken(ctx context.Context, b Book, name string, tables []Table) error {
+	regs, err := registrations(ctx, b)
+	if err != nil {
+		return err
+	}
+	for other, reg := range regs {
+		for _, v := range reg.Versions {
+			for _, t := range v.Tables {
+				if other != name && slices.ContainsFunc(tables, func(mine Table) bool { return mine.Name == t.Name }) {
+					return fmt.Errorf("table %s belongs to projection %s", t.Name, other)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // begin makes the checkpoints before the first event.
@@ -185,6 +212,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	wg.Go(func() { cancel(r.attend(inner)) })
 	wg.Wait()
 	err := context.Cause(inner)
+	if r.ended != nil {
+		r.ended(context.WithoutCancel(ctx))
+	}
 	r.mu.Lock()
 	r.running, r.err = false, err
 	r.mu.Unlock()

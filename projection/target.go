@@ -12,7 +12,8 @@ type Keeper interface {
 }
 
 // Target is where read models of transaction type T are kept, and what is to
-// be remembered with them. [SQLite] and [Postgres] make one.
+// be remembered with them. [SQLite], [Postgres], [NewDocuments] and [NewMemory]
+// make one; package pgxtarget has one for pgx.
 type Target[T any] interface {
 	Keeper
 	// Update is Keep for a transaction in which the read model changes, too,

@@ -1,0 +1,148 @@
+package projection_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"github.com/annals-db/annals"
+	"github.com/annals-db/annals/filestore"
+	"github.com/annals-db/annals/projection"
+)
+
+// Level is a document.
+type Level struct{ Quantity, Moves int }
+
+var levels = projection.NewCollection[Level]("levels")
+
+func levelsOf(version string, factor int) *projection.Projection[*projection.Docs] {
+	return projection.New("levels",
+		projection.On(func(_ context.Context, tx *projection.Docs, e Moved, _ projection.Envelope) error {
+			return levels.Change(tx, e.SKU, func(l *Level) {
+				l.Quantity += e.Quantity * factor
+				l.Moves++
+			})
+		}),
+	).Collections("levels").Version(version)
+}
+
+func documents(t testing.TB, db *annals.DB) *projection.Documents {
+	t.Helper()
+	d, err := projection.NewDocuments(db.Log())
+	must(t, err)
+	return d
+}
+
+func allLevels(t testing.TB, d *projection.Documents) map[string]string {
+	t.Helper()
+	got := map[string]string{}
+	must(t, d.View(t.Context(), func(tx *projection.Docs) error {
+		for sku, l := range levels.All(tx) {
+			got[sku] = fmt.Sprint(l.Quantity, l.Moves)
+		}
+		return nil
+	}))
+	return got
+}
+
+func TestDocumentsEqualAFold(t *testing.T) {
+	db := memory(t)
+	for n := range 50 {
+		move(t, db, fmt.Sprint("sku", n%7), n)
+	}
+	// Two sets of documents over one state, as two processes have.
+	a, b := documents(t, db), documents(t, db)
+	o := with(func(o *projection.Options) { o.Batch, o.Partitions = 3, 2 })
+	ra := start(t, levelsOf("v1", 1), db, a, o)
+	rb := start(t, levelsOf("v1", 1), db, b, o)
+	var last annals.Position
+	for n := range 100 {
+		last = move(t, db, fmt.Sprint("sku", n%5), -n)
+	}
+	must(t, ra.Wait(patient(t), last))
+	must(t, rb.Wait(patient(t), last))
+	equal(t, "the documents", allLevels(t, a), folded(t, db))
+	equal(t, "the documents of the other", allLevels(t, b), folded(t, db))
+	equal(t, "the documents of a third", allLevels(t, documents(t, db)), folded(t, db))
+}
+
+func TestDocumentsRebuild(t *testing.T) {
+	db := memory(t)
+	for n := range 20 {
+		move(t, db, fmt.Sprint("sku", n%4), n)
+	}
+	d := documents(t, db)
+	start(t, levelsOf("v1", 1), db, d, quick)
+	r := start(t, levelsOf("v2", 2), db, d, quick)
+	control := projection.NewControl(db.Log(), d)
+	must(t, r.Wait(patient(t), 20))
+	all, err := control.Compare(patient(t), "levels", "v2", 1)
+	must(t, err)
+	equal(t, "the comparison", fmt.Sprint(all), "[{levels 4 4 [] [] 4 [{sku0 map[Quantity:40] map[Quantity:80]}]}]")
+	must(t, control.Drop(t.Context(), "levels", "v2"))
+	start(t, levelsOf("v3", 1), db, d, quick)
+	must(t, control.Switch(patient(t), "levels", "v3"))
+	equal(t, "the documents", allLevels(t, d), folded(t, db))
+	must(t, control.Reset(t.Context(), "levels", ""))
+	eventually(t, "the documents come back", func() bool {
+		return fmt.Sprint(allLevels(t, d)) == fmt.Sprint(folded(t, db))
+	})
+	must(t, control.Drop(t.Context(), "levels", "v1"))
+}
+
+// Documents grow over many manifests and parts, and come back equal.
+func TestDocumentsOnAFile(t *testing.T) {
+	log, err := filestore.Open(filepath.Join(t.TempDir(), "log"), nil)
+	must(t, err)
+	defer log.Close()
+	db := annals.New(log, nil)
+	d := documents(t, db)
+	text := projection.NewCollection[string]("text")
+	rnd := rand.New(rand.NewPCG(1, 2))
+	want := map[string]string{}
+	create := func(ctx context.Context, _ *projection.Docs, b projection.Book) error {
+		return errors.Join(b.Create(ctx, "text_v1", ""), b.Show(ctx, "text", "text_v1"))
+	}
+	must(t, d.Update(t.Context(), create))
+	writer := projection.New("texts", projection.OnRecord(annals.Query{},
+		func(_ context.Context, tx *projection.Docs, r annals.Record) error {
+			key := fmt.Sprint("key", rnd.IntN(300))
+			if rnd.IntN(5) == 0 {
+				delete(want, key)
+				return text.Delete(tx, key)
+			}
+			want[key] = fmt.Sprint(r.Position, string(make([]byte, rnd.IntN(40_000))))
+			return text.Put(tx, key, want[key])
+		})).Collections("text")
+	for range 400 {
+		move(t, db, "a", 1)
+	}
+	r := start(t, writer, db, d, with(func(o *projection.Options) { o.Batch = 2 }))
+	must(t, r.Wait(patient(t), 400))
+	must(t, d.View(t.Context(), func(*projection.Docs) error { return nil }))
+	for name, d := range map[string]*projection.Documents{"same": d, "opened again": documents(t, db)} {
+		got := map[string]string{}
+		must(t, d.View(t.Context(), func(tx *projection.Docs) error {
+			for k, v := range text.All(tx) {
+				got[k] = v
+			}
+			return nil
+		}))
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("%s: %d documents differ from the %d that were put", name, len(got), len(want))
+		}
+	}
+}
+
+func TestDocumentsThatAreNotDeclared(t *testing.T) {
+	db := memory(t)
+	move(t, db, "a", 1)
+	p := projection.New("undeclared", projection.On(func(_ context.Context, tx *projection.Docs, e Moved, _ projection.Envelope) error {
+		return levels.Put(tx, e.SKU, Level{})
+	}))
+	err := ended(t, start(t, p, db, documents(t, db), quick))
+	equal(t, "the error", err.Error(), `projection undeclared v1: event "Moved" of "item-a" at position 1, after 3 attempts: collection levels is not declared: add .Collections("levels") to the projection`)
+}
