@@ -88,6 +88,9 @@ func New(log driver.Log, opts *Options) *DB {
 // Log returns the log that db is a handle to.
 func (db *DB) Log() driver.Log { return db.log }
 
+// Now returns the time by [Options].Clock, UTC: that of a transaction that begins now.
+func (db *DB) Now() time.Time { return db.opts.Clock().UTC().Round(0) }
+
 // decode decodes e's payload into ptr; et is the event's type, nil for an old form.
 func (db *DB) decode(e *driver.Event, et *eventType, ptr any) error {
 	p, env, err := db.pipeline(e, et)

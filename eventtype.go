@@ -257,6 +257,22 @@ func Names[E any]() ([]string, error) {
 	return names, nil
 }
 
+// TypeName returns the name under which events of event's type are appended.
+func TypeName(event any) (string, error) {
+	t := reflect.TypeOf(event)
+	if t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil {
+		return "", errors.New("the event is nil")
+	}
+	et, err := types.of(t)
+	if err != nil {
+		return "", err
+	}
+	return et.name, nil
+}
+
 const maxUpcasts = 100 // a chain this long goes in a circle
 
 func (r *registry) reaches(s *stored, t reflect.Type, depth int) bool {

@@ -21,6 +21,9 @@ type SubscribeOptions struct {
 	// has been looked through further than the last record yielded, and when
 	// the head is reached. Defaults to false.
 	Progress bool
+	// Batch is how many records [DB.SubscribeBatches] yields at most at once;
+	// Subscribe does not look at it. Defaults to 1,000.
+	Batch int
 }
 
 // Notification is what a subscription yields.

@@ -27,6 +27,8 @@ type Tx struct {
 	now      time.Time
 	metadata Metadata
 	once     ID
+	derived  []string // of Derived, nil without
+	tags     []string // of Tagged
 
 	entities   []loaded // few: looked through in order
 	conditions []driver.Condition
@@ -158,6 +160,23 @@ func (tx *Tx) Read(q Query) iter.Seq2[Record, error] {
 	}
 }
 
+// Last returns the last record of the view that matches q; found is false if
+// there is none. As with Read the transaction then depends on all of q, and
+// what it has recorded itself does not count.
+func (tx *Tx) Last(q Query) (last Record, found bool, err error) {
+	if err := tx.begin(); err != nil {
+		return Record{}, false, err
+	}
+	tx.require(driver.NoneAfter(q, tx.pin))
+	if tx.pin == 0 {
+		return Record{}, false, nil
+	}
+	for r, err := range tx.db.log.Read(tx.ctx, q, ReadOptions{UpTo: tx.pin, Backward: true, Limit: 1}) {
+		return r, err == nil, err
+	}
+	return Record{}, false, nil
+}
+
 // Context returns the context that was given to Update.
 func (tx *Tx) Context() context.Context { return tx.ctx }
 
@@ -178,10 +197,17 @@ func (tx *Tx) encode(event any, stream string, version uint64, opts []RecordOpti
 	if len(tx.pending) > 0 {
 		id = ID{}
 	}
-	p, err := tx.db.encode(event, encoding{
+	if len(tx.tags) > 0 {
+		opts = append(slices.Clone(opts), addTags(tx.tags))
+	}
+	in := encoding{
 		log: tx.info.LogID, limits: tx.info.Limits, stream: stream,
 		metadata: tx.metadata, occurred: tx.now, id: id,
-	}, opts)
+	}
+	if tx.derived != nil {
+		in.otherwise = tx.derivedID(len(tx.pending))
+	}
+	p, err := tx.db.encode(event, in, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -197,6 +223,19 @@ type encoding struct {
 	metadata Metadata
 	occurred time.Time
 	id       ID // fixed by Once; zero if not
+
+	otherwise ID // if it is given none; zero for a new one
+}
+
+// addTags adds tags that an event does not have yet.
+func addTags(tags []string) RecordOption {
+	return func(e *driver.Event) {
+		for _, t := range tags {
+			if !slices.Contains(e.Tags, t) {
+				e.Tags = append(e.Tags, t)
+			}
+		}
+	}
 }
 
 func (db *DB) encode(event any, in encoding, opts []RecordOption) (*pending, error) {
@@ -215,7 +254,7 @@ func (db *DB) encode(event any, in encoding, opts []RecordOption) (*pending, err
 		return nil, fmt.Errorf("event %q: %w", et.name, err)
 	}
 	e := driver.Event{Stream: in.stream, Type: et.name, Metadata: in.metadata, Occurred: in.occurred}
-	if err := applyOptions(&e, v, in.id, opts); err != nil {
+	if err := applyOptions(&e, v, in.id, in.otherwise, opts); err != nil {
 		return nil, fmt.Errorf("event %q: %w", et.name, err)
 	}
 	pipeline := et.pipeline
@@ -237,7 +276,7 @@ func (db *DB) encode(event any, in encoding, opts []RecordOption) (*pending, err
 	return p, nil
 }
 
-func applyOptions(e *driver.Event, v reflect.Value, fixed ID, opts []RecordOption) error {
+func applyOptions(e *driver.Event, v reflect.Value, fixed, otherwise ID, opts []RecordOption) error {
 	if t, ok := v.Interface().(tagger); ok {
 		e.Tags = slices.Clone(t.Tags())
 	} else if reflect.PointerTo(v.Type()).Implements(reflect.TypeFor[tagger]()) {
@@ -253,6 +292,8 @@ func applyOptions(e *driver.Event, v reflect.Value, fixed ID, opts []RecordOptio
 		return errors.New("the first event of an update with Once cannot be given an ID: it follows from the key")
 	case fixed != ID{}:
 		e.ID = fixed
+	case e.ID == ID{} && otherwise != ID{}:
+		e.ID = otherwise
 	case e.ID == ID{}:
 		e.ID = NewID()
 	}

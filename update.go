@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/annals-db/annals/driver"
@@ -13,7 +15,11 @@ import (
 // UpdateOption is an option of [DB.Update].
 type UpdateOption func(*updateOptions)
 
-type updateOptions struct{ once ID }
+type updateOptions struct {
+	once    ID
+	derived []string
+	tags    []string
+}
 
 // Once makes a whole update harmless to repeat: if an update with the same key
 // has appended events, its receipt is returned, with Repeated set, and the
@@ -21,6 +27,20 @@ type updateOptions struct{ once ID }
 // known by.
 func Once(key string) UpdateOption {
 	return func(o *updateOptions) { o.once = NameID("once", key) }
+}
+
+// Derived gives the events of an update IDs that follow from names and their
+// number in it ([NameID]), where they are not given another, so that whoever
+// does the same again finds them in the log. An update whose IDs are known runs
+// again, to see what the other one did; its function must then find that there
+// is nothing left to do.
+func Derived(names ...string) UpdateOption {
+	return func(o *updateOptions) { o.derived = names }
+}
+
+// Tagged gives every event of an update these tags, "key:value" each, beside its own.
+func Tagged(tags ...string) UpdateOption {
+	return func(o *updateOptions) { o.tags = append(o.tags, tags...) }
 }
 
 // Update runs fn with a transaction and appends what it recorded as one batch,
@@ -44,7 +64,7 @@ func (db *DB) Update(ctx context.Context, fn func(tx *Tx) error, opts ...UpdateO
 	var last *ConflictError
 	pause := db.backoff()
 	for attempt := 1; attempt <= db.opts.Attempts; attempt++ {
-		tx := &Tx{db: db, ctx: ctx, now: db.opts.Clock().UTC().Round(0), metadata: metadataOf(ctx), once: o.once}
+		tx := &Tx{db: db, ctx: ctx, now: db.Now(), metadata: metadataOf(ctx), once: o.once, derived: o.derived, tags: o.tags}
 		if last != nil {
 			tx.atLeast = last.Head
 			if err := tx.queue(gateKey(last.Condition)); err != nil {
@@ -102,14 +122,32 @@ func (db *DB) attempt(tx *Tx, fn func(tx *Tx) error) (Receipt, error) {
 		return receipt, nil
 	case errors.As(err, &conflict):
 		tx.stale = conflict
-	case errors.As(err, &known) && known.ID == tx.once:
-		tx.stale = &ConflictError{ // another with the same key was faster; the next attempt finds it
-			Condition: driver.NoneAfter(Query{Items: []QueryItem{{IDs: []ID{tx.once}}}}, 0), Head: known.Position, Position: known.Position}
+	case errors.As(err, &known) && tx.fixes(known.ID):
+		tx.stale = &ConflictError{ // another that does the same was faster; the next attempt finds it
+			Condition: driver.NoneAfter(Query{Items: []QueryItem{{IDs: []ID{known.ID}}}}, 0), Head: known.Position, Position: known.Position}
 		return Receipt{}, tx.stale
 	case errors.As(err, &known) && db.sameBatch(tx.ctx, b, known):
 		return db.receiptOf(tx.ctx, known.Position)
 	}
 	return Receipt{}, err
+}
+
+// fixes reports whether id follows from what the update was told.
+func (tx *Tx) fixes(id ID) bool {
+	if tx.once != (ID{}) && id == tx.once {
+		return true
+	}
+	for i := range tx.pending {
+		if tx.derived != nil && id == tx.derivedID(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// derivedID is the ID of the n-th event, from 0, of an update with Derived.
+func (tx *Tx) derivedID(n int) ID {
+	return NameID(append(slices.Clone(tx.derived), strconv.Itoa(n))...)
 }
 
 // append appends b, again and again while the outcome is unknown.
