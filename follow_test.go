@@ -190,6 +190,7 @@ func TestBatches(t *testing.T) {
 	}
 	var sizes []int
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	for b, err := range db.SubscribeBatches(ctx, annals.Query{}, &annals.SubscribeOptions{Batch: 2}) {
 		if err != nil {
 			break
