@@ -151,6 +151,16 @@ func (s *Server) Restart() error {
 			return err
 		}
 	}
+	for begun := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		before := len(s.Log())
+		err := s.start()
+		if err == nil || time.Since(begun) > patience || !strings.Contains(s.Log()[before:], inUse) {
+			return err
+		}
+	}
+}
+
+func (s *Server) start() error {
 	postgres, err := Bin("postgres")
 	if err != nil {
 		return err
@@ -178,6 +188,10 @@ func (s *Server) Restart() error {
 	s.cmd, s.leash, s.ended = cmd, leash, ended
 	return s.ready()
 }
+
+// inUse is what the server says while processes of one that was killed are
+// still about to end.
+const inUse = "is still in use"
 
 // ready waits until the server answers.
 func (s *Server) ready() error {
@@ -239,7 +253,9 @@ func (s *Server) Kill() error {
 	if err != nil {
 		return err
 	}
-	for _, p := range append(children(pid), pid) {
+	_ = stopped(pid) // so that it starts no more of them
+	all := append(children(pid), pid)
+	for _, p := range all {
 		_ = killAll(p) // one may have ended by itself
 	}
 	return s.gone()

@@ -46,3 +46,6 @@ func ordinary() (uid, gid uint32, err error) {
 
 // killAll ends a process at once.
 func killAll(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
+
+// stopped halts a process where it is.
+func stopped(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) }
