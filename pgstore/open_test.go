@@ -26,13 +26,13 @@ func TestOpenSaysTheCauseAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	exec(t, url, `CREATE ROLE reader LOGIN; CREATE ROLE repeatable LOGIN SUPERUSER; ALTER ROLE repeatable SET default_transaction_isolation = 'repeatable read';
+	runSQL(t, url, `CREATE ROLE reader LOGIN; CREATE ROLE repeatable LOGIN SUPERUSER; ALTER ROLE repeatable SET default_transaction_isolation = 'repeatable read';
 		CREATE ROLE readonly LOGIN SUPERUSER; ALTER ROLE readonly SET default_transaction_read_only = on`)
-	exec(t, url, `CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
+	runSQL(t, url, `CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
 	newer, empty, foreign := newURL(t), newURL(t), newURL(t)
 	openStore(t, newer, nil)
-	exec(t, newer, `UPDATE annals.log SET schema_version = 1000`)
-	exec(t, foreign, `CREATE SCHEMA annals; CREATE TABLE annals.log (line text)`)
+	runSQL(t, newer, `UPDATE annals.log SET schema_version = 1000`)
+	runSQL(t, foreign, `CREATE SCHEMA annals; CREATE TABLE annals.log (line text)`)
 	as := func(url, user string) string { return strings.Replace(url, pgserver.User+"@", user+"@", 1) }
 	for name, c := range map[string]struct {
 		url   string
@@ -83,7 +83,7 @@ func TestOpenSaysTheCauseAtOnce(t *testing.T) {
 
 func TestOpenWithAWrongPasswordSaysSo(t *testing.T) {
 	server := pgserver.ForTest(t, nil)
-	exec(t, server.URL("postgres"), `CREATE ROLE app LOGIN PASSWORD 'right'`)
+	runSQL(t, server.URL("postgres"), `CREATE ROLE app LOGIN PASSWORD 'right'`)
 	if err := server.RequirePasswords(); err != nil {
 		t.Fatal(err)
 	}

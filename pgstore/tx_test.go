@@ -44,7 +44,7 @@ func take(ctx context.Context, db *annals.DB, seat, by string) error {
 func TestTransactionCommitsEventsAndRowsTogetherOrNeither(t *testing.T) {
 	ctx, url := newContext(t), newURL(t)
 	s, pool := openStore(t, url, nil), openPool(t, url)
-	exec(t, url, `CREATE TABLE bookings (seat text PRIMARY KEY, by text)`)
+	runSQL(t, url, `CREATE TABLE bookings (seat text PRIMARY KEY, by text)`)
 	for i, commit := range []bool{false, true} {
 		tx := begin(t, pool, pgx.ReadCommitted)
 		log := s.In(tx)
@@ -258,7 +258,7 @@ func follow(ctx context.Context, log driver.Log, to chan<- driver.Record) {
 func TestRacingTransactionsTakeEachSeatOnce(t *testing.T) {
 	ctx, url := newContext(t), newURL(t)
 	const writers, all = 6, 30
-	exec(t, url, `CREATE TABLE bookings (seat text PRIMARY KEY, by text)`)
+	runSQL(t, url, `CREATE TABLE bookings (seat text PRIMARY KEY, by text)`)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	won := map[string]int{}
