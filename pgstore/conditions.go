@@ -3,8 +3,7 @@ package pgstore
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
-	"unicode/utf8"
+	"slices"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -18,9 +17,6 @@ type conditionJSON struct {
 	Present bool             `json:"present,omitempty"`
 	None    *driver.Query    `json:"none,omitempty"`
 	After   *driver.Position `json:"after,omitempty"`
-	// Bytes says that each rune of the texts is a byte of what was given, which
-	// was not UTF-8.
-	Bytes bool `json:"bytes,omitempty"`
 }
 
 // encodeConditions returns conditions as JSON, nil if there are none.
@@ -30,18 +26,7 @@ func encodeConditions(conditions []driver.Condition) (*string, error) {
 	}
 	out := make([]conditionJSON, len(conditions))
 	for n, c := range conditions {
-		odd := false
-		eachText(&c, func(s string) string { odd = odd || !utf8.ValidString(s); return s })
-		if odd {
-			c = eachText(&c, func(s string) string {
-				var b strings.Builder
-				for i := range len(s) {
-					b.WriteRune(rune(s[i]))
-				}
-				return b.String()
-			})
-		}
-		j := conditionJSON{Stream: c.Stream, Bytes: odd}
+		j := conditionJSON{Stream: c.Stream}
 		switch c.Kind {
 		case driver.StreamAtKind:
 			j.Version = &c.Version
@@ -89,36 +74,15 @@ func (j *conditionJSON) condition() driver.Condition {
 	case j.Present:
 		c.Kind = driver.StreamPresentKind
 	}
-	if j.Bytes {
-		c = eachText(&c, func(s string) string {
-			b := make([]byte, 0, len(s))
-			for _, r := range s {
-				b = append(b, byte(r))
-			}
-			return string(b)
-		})
-	}
 	return c
 }
 
-// eachText returns a copy of c with f of each of its texts.
-func eachText(c *driver.Condition, f func(string) string) driver.Condition {
-	out := *c
-	all := func(texts []string) []string {
-		if texts == nil {
-			return nil
-		}
-		mapped := make([]string, len(texts))
-		for i, s := range texts {
-			mapped[i] = f(s)
-		}
-		return mapped
+// cloneCondition returns a copy that shares no memory with c.
+func cloneCondition(c driver.Condition) driver.Condition {
+	c.Query.Items = slices.Clone(c.Query.Items)
+	for n := range c.Query.Items {
+		i := &c.Query.Items[n]
+		i.Types, i.Tags, i.Streams, i.IDs = slices.Clone(i.Types), slices.Clone(i.Tags), slices.Clone(i.Streams), slices.Clone(i.IDs)
 	}
-	out.Stream = f(c.Stream)
-	out.Query.Items = nil
-	for _, i := range c.Query.Items {
-		i.Types, i.Tags, i.Streams, i.Category = all(i.Types), all(i.Tags), all(i.Streams), f(i.Category)
-		out.Query.Items = append(out.Query.Items, i)
-	}
-	return out
+	return c
 }

@@ -134,7 +134,7 @@ func recordsOf(r *request, receipt driver.Receipt) []driver.Record {
 		records[i] = driver.Record{Event: ev, Position: receipt.First + driver.Position(i), Version: receipt.Versions[i], Time: receipt.Time, Batch: receipt.First}
 	}
 	for _, c := range r.batch.Conditions {
-		records[0].Conditions = append(records[0].Conditions, eachText(&c, func(t string) string { return t }))
+		records[0].Conditions = append(records[0].Conditions, cloneCondition(c))
 	}
 	return records
 }

@@ -170,7 +170,7 @@ func (v *verdict) refusal(r *request, b int) error {
 func refusalOf(status int32, index int, at, head int64, conditions []driver.Condition) error {
 	switch status {
 	case statusConflict:
-		c := eachText(&conditions[index], func(t string) string { return t })
+		c := cloneCondition(conditions[index])
 		e := &driver.ConflictError{Condition: c, Index: index, Head: driver.Position(head)}
 		if c.Kind == driver.NoneAfterKind {
 			e.Position = driver.Position(at)
