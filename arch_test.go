@@ -54,6 +54,7 @@ var arrows = []arrow{
 	{of: "history/...", imports: []string{".", "driver", "codec", "internal/..."}, links: []string{"*"}},
 	{of: "collab/...", imports: []string{".", "driver", "codec", "history", "undo", "collab", "internal/..."}, links: []string{"*"}},
 	{of: "undo/...", imports: []string{".", "driver", "codec", "history", "internal/..."}, links: []string{"*"}},
+	{of: "collab/...", imports: []string{".", "driver", "codec", "internal/..."}, links: []string{"*"}},
 
 	// These work on raw records, and need no Go types, so not the root either. What they
 	// show of states is that of history, which works on folds as well as on models.
