@@ -73,13 +73,18 @@ func (d *Document) commit(ctx context.Context, batch []*submission) {
 		}
 		if err != nil {
 			for _, s := range p.submissions {
-				s.done <- answer{err: err}
+				s.answer(nil, err)
 			}
 		}
 	}
 }
 
-func (s *submission) answered() bool { return len(s.done) > 0 }
+func (s *submission) answer(e *edit, err error) {
+	s.over = true
+	s.done <- answer{e, err}
+}
+
+func (s *submission) answered() bool { return s.over }
 
 // plan is what one append shall do.
 type plan struct {
@@ -107,7 +112,7 @@ func (d *Document) plan(ctx context.Context, batch []*submission) *plan {
 			err = p.add(d, s)
 		}
 		if e != nil || err != nil && !errors.Is(err, errEnough) {
-			s.done <- answer{e, err}
+			s.answer(e, err)
 		}
 	}
 	return p
@@ -204,7 +209,7 @@ func (d *Document) append(ctx context.Context, p *plan) error {
 	d.tell()
 	d.mu.Unlock()
 	for i, s := range p.submissions {
-		s.done <- answer{p.edits[i], err}
+		s.answer(p.edits[i], err)
 	}
 	return nil
 }

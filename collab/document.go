@@ -34,6 +34,16 @@ type Document struct {
 // editor is a window that somebody writes in.
 type editor struct{ author, client string }
 
+// comesFirst reports whether what e inserts comes before what other inserts at
+// the same place. It does not matter who was faster, so what two write at once
+// in one place does not mix.
+func (e editor) comesFirst(other editor) bool {
+	if e.client != other.client {
+		return e.client < other.client
+	}
+	return e.author <= other.author
+}
+
 // state is a text at a version.
 type state struct {
 	version  uint64
@@ -226,7 +236,7 @@ func (d *Document) remember(e *edit) {
 		d.accepted[editor{e.Author, e.Client}] = e.Seq
 	}
 	for client, p := range d.presence {
-		p.follow(e, client)
+		p.follow(e.Edit, client)
 	}
 }
 

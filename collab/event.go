@@ -3,11 +3,13 @@ package collab
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/annals-db/annals"
 	"github.com/annals-db/annals/codec"
 	"github.com/annals-db/annals/driver"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // TextEdited is the event in the log: a change of the text as the version
@@ -55,6 +57,14 @@ type edit struct {
 	position driver.Position
 	id       driver.ID
 	before   Text
+	forms    [2]encodedEdit // in either unit
+}
+
+// encodedEdit is an edit as it goes over the wire.
+type encodedEdit struct {
+	once sync.Once
+	json jsontext.Value
+	err  error
 }
 
 // edited decodes a record of the stream. An event of another type changes nothing.

@@ -100,3 +100,18 @@ func (g *Group) joins(e *edit, pause time.Duration) bool {
 	}
 	return true
 }
+
+// Restore makes the text that of an earlier version again, by a new change. What
+// others write meanwhile stays. If nothing differs, nothing is appended.
+func (d *Document) Restore(ctx context.Context, author string, version uint64) (Edit, error) {
+	past, err := d.At(ctx, version)
+	if err != nil {
+		return Edit{}, err
+	}
+	now, head := d.Text()
+	change := Diff(now.String(), past.Text)
+	if len(change) == 0 {
+		return Edit{Version: head}, nil
+	}
+	return d.Submit(ctx, Proposal{Author: author, Base: head, Change: change, Kind: Restored})
+}

@@ -15,10 +15,11 @@ type Presence struct {
 type present struct {
 	Presence
 	moved uint64
+	owner *connection
 }
 
 // follow takes p over an edit. The caret of who writes goes along with it.
-func (p *present) follow(e *edit, client string) {
+func (p *Presence) follow(e Edit, client string) {
 	if e.Client == client && e.Author == p.Author && e.Kind == Typed && len(e.Change) > 0 {
 		p.Anchor = e.Change.end()
 		p.Head = p.Anchor
@@ -27,9 +28,9 @@ func (p *present) follow(e *edit, client string) {
 	p.Anchor, p.Head = e.Change.Map(p.Anchor, false), e.Change.Map(p.Head, false)
 }
 
-// Enter says that an editor has the text open, or that its caret is elsewhere
+// enter says that an editor has the text open, or that its caret is elsewhere
 // now: in the text as of a version.
-func (d *Document) Enter(ctx context.Context, p Presence, version uint64) error {
+func (d *Document) enter(ctx context.Context, p Presence, version uint64, owner *connection) error {
 	text, err := d.textAt(ctx, version)
 	if err != nil {
 		return err
@@ -47,19 +48,22 @@ func (d *Document) Enter(ctx context.Context, p Presence, version uint64) error 
 		return nil // it comes too late to be worth telling
 	}
 	d.moves++
-	now := &present{p, d.moves}
+	now := &present{p, d.moves, owner}
 	for _, e := range edits {
-		now.follow(e, p.Client)
+		now.follow(e.Edit, p.Client)
 	}
 	d.presence[p.Client] = now
 	d.tell()
 	return nil
 }
 
-// Leave says that an editor has gone.
-func (d *Document) Leave(client string) {
+// leave says that an editor has gone, if it has not come back since.
+func (d *Document) leave(client string, owner *connection) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if p := d.presence[client]; p == nil || p.owner != owner {
+		return
+	}
 	delete(d.presence, client)
 	d.moves++
 	d.tell()

@@ -20,9 +20,11 @@ type session struct {
 	outgoing       []Proposal
 	sent           bool // outgoing[0] is on its way
 	seq            uint64
+	hold           uint64 // what is sent is before this seq; 0 for no bound
 	stack          undoStack
 	pause          time.Duration
-	last           time.Time // of the last typing; zero if nothing may join it
+	last           time.Time      // of the last typing; zero if nothing may join it
+	did            func(c Change) // told of each change of the editor's own, if not nil
 }
 
 // edit does a change of the editor's own.
@@ -41,6 +43,9 @@ func (s *session) edit(c Change, kind Kind, now time.Time) error {
 	}
 	s.stack.did(s.text.Invert(c), kind, joins)
 	s.text = after
+	if s.did != nil {
+		s.did(c)
+	}
 	if n := len(s.outgoing); joins && (n > 1 || n == 1 && !s.sent) {
 		if joined := s.outgoing[n-1].Change.Compose(c); len(joined) < 100 {
 			s.outgoing[n-1].Change = joined
@@ -65,7 +70,7 @@ func (s *session) redo(now time.Time) bool {
 
 // next returns what is to be sent, if nothing is on its way.
 func (s *session) next() (Proposal, bool) {
-	if s.sent || len(s.outgoing) == 0 {
+	if s.sent || len(s.outgoing) == 0 || s.hold > 0 && s.outgoing[0].Seq >= s.hold {
 		return Proposal{}, false
 	}
 	s.sent = true
@@ -102,8 +107,9 @@ func (s *session) receive(e Edit) (Change, error) {
 		return nil, nil
 	}
 	c := e.Change
+	tie := mutant.TieByArrival || editor{e.Author, e.Client}.comesFirst(editor{s.author, s.client})
 	for i := range s.outgoing {
-		c, s.outgoing[i].Change = transform(c, s.outgoing[i].Change, !mutant.TieByArrival)
+		c, s.outgoing[i].Change = transform(c, s.outgoing[i].Change, tie)
 	}
 	after, err := s.text.Apply(c)
 	if err != nil {

@@ -30,6 +30,7 @@ type submission struct {
 	id    driver.ID
 	doubt bool // the log may know the ID already
 	done  chan answer
+	over  bool // it has been answered; run's own
 }
 
 type answer struct {
@@ -99,7 +100,7 @@ func (s *submission) rebase(edits []*edit) {
 		s.Base++
 	}
 	for _, e := range edits {
-		_, s.Change = Transform(e.Change, s.Change)
+		_, s.Change = transform(e.Change, s.Change, editor{e.Author, e.Client}.comesFirst(editor{s.Author, s.Client}))
 		s.Base++
 	}
 }

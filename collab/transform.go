@@ -78,7 +78,7 @@ func Transform(first, later Change) (first2, later2 Change) {
 	return transform(first, later, true)
 }
 
-// transform is Transform with the tie given: whether first comes first.
+// transform is Transform with the tie given: whether what first inserts comes first.
 func transform(first, later Change, tie bool) (Change, Change) {
 	var outA, outB builder
 	a, b := cursor{ops: first}, cursor{ops: later}
