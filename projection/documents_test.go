@@ -109,7 +109,7 @@ func TestDocumentsOnAFile(t *testing.T) {
 	must(t, d.Update(t.Context(), create))
 	writer := projection.New("texts", projection.OnRecord(annals.Query{},
 		func(_ context.Context, tx *projection.Docs, r annals.Record) error {
-			key := fmt.Sprint("key", rnd.IntN(300))
+			key := fmt.Sprint("key", rnd.IntN(30))
 			if rnd.IntN(5) == 0 {
 				delete(want, key)
 				return text.Delete(tx, key)
@@ -117,11 +117,11 @@ func TestDocumentsOnAFile(t *testing.T) {
 			want[key] = fmt.Sprint(r.Position, string(make([]byte, rnd.IntN(40_000))))
 			return text.Put(tx, key, want[key])
 		})).Collections("text")
-	for range 400 {
+	for range 300 {
 		move(t, db, "a", 1)
 	}
 	r := start(t, writer, db, d, with(func(o *projection.Options) { o.Batch = 2 }))
-	must(t, r.Wait(patient(t), 400))
+	must(t, r.Wait(patient(t), 300))
 	must(t, d.View(t.Context(), func(*projection.Docs) error { return nil }))
 	for name, d := range map[string]*projection.Documents{"same": d, "opened again": documents(t, db)} {
 		got := map[string]string{}

@@ -203,9 +203,20 @@ const allStock = "SELECT sku, quantity, moves FROM stock"
 // folded is what the stock is by a clean fold of the log.
 func folded(t testing.TB, db *annals.DB) map[string]string {
 	t.Helper()
+	info, err := db.Log().Info(t.Context())
+	must(t, err)
+	return foldedTo(t, db, info.Head)
+}
+
+// foldedTo is the same at a position.
+func foldedTo(t testing.TB, db *annals.DB, to annals.Position) map[string]string {
+	t.Helper()
+	if to == 0 {
+		return map[string]string{}
+	}
 	type sum struct{ quantity, moves int }
 	sums := map[string]sum{}
-	for r, err := range db.View(t.Context()).Read(annals.Query{}) {
+	for r, err := range db.View(t.Context()).At(to).Read(annals.Query{}) {
 		must(t, err)
 		if r.Type != "Moved" {
 			continue
