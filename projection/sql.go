@@ -44,9 +44,12 @@ func (s *SQL) Update(ctx context.Context, fn func(context.Context, *sql.Tx, Book
 		s.prepared.Store(true)
 	}
 	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return fn(ctx, tx, sqlBook{sqlbook.New(s.dialect, sqlConn{tx})})
+		return fn(ctx, tx, s.Within(tx))
 	})
 }
+
+// Within returns the book of a transaction that somebody else has begun.
+func (s *SQL) Within(tx *sql.Tx) Book { return sqlBook{sqlbook.New(s.dialect, sqlConn{tx})} }
 
 func (s *SQL) transact(ctx context.Context, fn func(context.Context, *sql.Tx) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)

@@ -42,7 +42,7 @@ func (t *Target) Update(ctx context.Context, fn func(context.Context, pgx.Tx, pr
 		}
 		t.prepared.Store(true)
 	}
-	return t.transact(ctx, func(tx pgx.Tx) error { return fn(ctx, tx, Book(tx)) })
+	return t.transact(ctx, func(tx pgx.Tx) error { return fn(ctx, tx, t.Within(tx)) })
 }
 
 func (t *Target) transact(ctx context.Context, fn func(pgx.Tx) error) error {
@@ -64,8 +64,8 @@ func (t *Target) transact(ctx context.Context, fn func(pgx.Tx) error) error {
 	return nil
 }
 
-// Book returns the book of a transaction.
-func Book(tx pgx.Tx) projection.Book { return projection.NewSQLBook(conn{tx}) }
+// Within returns the book of a transaction that somebody else has begun.
+func (t *Target) Within(tx pgx.Tx) projection.Book { return projection.NewSQLBook(conn{tx}) }
 
 // conn is a transaction as sqlbook sees it.
 type conn struct{ tx pgx.Tx }
