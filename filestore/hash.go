@@ -20,24 +20,35 @@ type hashCache struct {
 // TreeHead returns the RFC 6962 tree head over the leaves of the records up to
 // and with p.
 func (s *Store) TreeHead(ctx context.Context, p driver.Position) ([32]byte, error) {
-	v, err := s.current(ctx)
+	r, err := s.TreeRange(ctx, p)
 	if err != nil {
 		return [32]byte{}, err
 	}
+	return r.Root()
+}
+
+// TreeRange returns the compact form of the hash tree over the records up to
+// and with p, to be gone on with where [Store.TreeHead] gives only its head.
+// It belongs to the caller.
+func (s *Store) TreeRange(ctx context.Context, p driver.Position) (*merkle.Range, error) {
+	v, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if p > v.head {
 		if v.damage != nil {
-			return [32]byte{}, v.damage
+			return nil, v.damage
 		}
-		return [32]byte{}, &driver.PositionError{What: fmt.Sprintf("position %d", p), Head: v.head}
+		return nil, &driver.PositionError{What: fmt.Sprintf("position %d", p), Head: v.head}
 	}
 	if p == 0 {
-		return merkle.EmptyRoot, nil
+		return merkle.NewRange(0), nil
 	}
 	r, err := s.hashUpTo(v, p)
 	if err != nil {
-		return [32]byte{}, s.ioError(err)
+		return nil, s.ioError(err)
 	}
-	return r.Root()
+	return r, nil
 }
 
 // hashUpTo returns the range of all records up to and with p. It belongs to the caller.
