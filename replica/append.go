@@ -17,11 +17,11 @@ func (s *Store) Append(ctx context.Context, b driver.Batch) (driver.Receipt, err
 	if err := s.writable(ctx, &b); err != nil {
 		return driver.Receipt{}, err
 	}
+	p := newPending(s, ctx, b)
 	a, done := s.appendHere(ctx, b)
 	if done {
 		return s.finish(ctx, a)
 	}
-	p := newPending(s, ctx, b)
 	if mayBeTaken(a.err) {
 		p.tries = 1
 	}

@@ -23,7 +23,6 @@ var shared *natscluster.Child
 var logs *stock
 
 func TestMain(m *testing.M) {
-	natscluster.Main()
 	stockMain()
 	dir, err := os.MkdirTemp("", "annals-nats-")
 	if err == nil {

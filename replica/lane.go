@@ -18,9 +18,10 @@ type pending struct {
 	batch    driver.Batch
 	bytes    int
 	deadline time.Time
-	tries    int          // attempts whose outcome is not known
-	state    atomic.Int32 // pendingQueued, …
-	done     chan answer  // receives once
+	known    driver.Position // up to where this node's copy could be read at first
+	tries    int             // attempts whose outcome is not known
+	state    atomic.Int32    // pendingQueued, …
+	done     chan answer     // receives once
 }
 
 const (
@@ -31,6 +32,9 @@ const (
 
 func newPending(s *Store, ctx context.Context, b driver.Batch) *pending {
 	p := &pending{ctx: ctx, batch: b, deadline: s.timeout(), done: make(chan answer, 1)}
+	if info, err := s.log.Info(context.WithoutCancel(ctx)); err == nil {
+		p.known = info.Head
+	}
 	for i := range b.Events {
 		p.bytes += b.Events[i].Size() + 100
 	}
@@ -57,7 +61,7 @@ func (p *pending) failed(err error) *pending {
 
 // resolve gives p its answer.
 func (p *pending) resolve(a answer) {
-	if p.tries > 0 {
+	if p.tries > 0 && a.receipt.First > p.known {
 		a.receipt.Repeated = false // it was this append's own earlier attempt
 	}
 	p.done <- a

@@ -3,13 +3,10 @@
 package natscluster
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -28,10 +25,9 @@ type Options struct {
 	// Lazy leaves the servers' default, which syncs every two minutes, instead
 	// of syncing every write. Defaults to false.
 	Lazy bool
-	// Routes are the addresses at which the servers find each other, such as
-	// those of proxies: Routes[i][j] is where server i finds server j. Defaults
-	// to the servers' own.
-	Routes func(i, j int, to string) string
+	// Route returns where server i is to find server j, which listens at to:
+	// the address of a proxy, say. The servers then tell each other no other. Defaults to to.
+	Route func(i, j int, to string) string
 }
 
 // Cluster is some servers, each with its files in a folder of one directory.
@@ -85,28 +81,31 @@ func (c *Cluster) Config(i int) string {
 		if j == i {
 			continue
 		}
-		if c.opts.Routes != nil {
-			to = c.opts.Routes(i, j, to)
+		if c.opts.Route != nil {
+			to = c.opts.Route(i, j, to)
 		}
 		routes = append(routes, "nats-route://"+to)
 	}
-	sync, payload := "sync_interval: always", ""
+	sync, payload, advertise := "sync_interval: always", "", ""
 	if c.opts.Lazy {
 		sync = ""
 	}
 	if c.opts.MaxPayload > 0 {
 		payload = fmt.Sprintf("max_payload: %d\n", c.opts.MaxPayload)
 	}
+	if c.opts.Route != nil {
+		advertise = "advertise: \"127.0.0.1:1\", " // where no one ever listens
+	}
 	return fmt.Sprintf(`server_name: %s
 listen: %q
 %sjetstream { store_dir: %q, %s }
-cluster { name: annals, listen: %q, no_advertise: true, pool_size: 1, routes: [%s] }
+cluster { name: annals, %slisten: %q, no_advertise: true, pool_size: 1, routes: [%s] }
 accounts {
   APP { jetstream: enabled, users: [{ user: app, password: app }] }
   SYS { users: [{ user: sys, password: sys }] }
 }
 system_account: SYS
-`, Name(i), c.clients[i], payload, filepath.ToSlash(c.Dir(i)), sync, c.routes[i], strings.Join(routes, ", "))
+`, Name(i), c.clients[i], payload, filepath.ToSlash(c.Dir(i)), sync, advertise, c.routes[i], strings.Join(routes, ", "))
 }
 
 // URL is that of the whole cluster; with servers given, of those only.
@@ -146,11 +145,8 @@ func (c *Cluster) Start(i int) error {
 }
 
 func (c *Cluster) start(i int) error {
-	if err := os.MkdirAll(c.Dir(i), 0o700); err != nil {
-		return err
-	}
-	name := filepath.Join(c.dir, Name(i)+".conf")
-	if err := os.WriteFile(name, []byte(c.Config(i)), 0o600); err != nil {
+	name, err := c.configure(i)
+	if err != nil {
 		return err
 	}
 	s, err := Serve(name)
@@ -160,6 +156,18 @@ func (c *Cluster) start(i int) error {
 	c.servers[i] = s
 	return nil
 }
+
+// configure writes the configuration of server i and returns its file's name.
+func (c *Cluster) configure(i int) (string, error) {
+	if err := os.MkdirAll(c.Dir(i), 0o700); err != nil {
+		return "", err
+	}
+	name := filepath.Join(c.dir, Name(i)+".conf")
+	return name, os.WriteFile(name, []byte(c.Config(i)), 0o600)
+}
+
+// Client is where server i listens for clients.
+func (c *Cluster) Client(i int) string { return c.clients[i] }
 
 // Serve starts a server as the file config says.
 func Serve(config string) (*server.Server, error) {
@@ -225,73 +233,4 @@ func (c *Cluster) Stop(i int) {
 		s.WaitForShutdown()
 		c.servers[n] = nil
 	}
-}
-
-// Child is a cluster whose servers run in another process: this executable
-// again, whose main or TestMain begins with [Main].
-type Child struct {
-	cmd         *exec.Cmd
-	stdin       io.Closer
-	URL, System string
-}
-
-const childEnv = "ANNALS_NATS_CLUSTER"
-
-// Main serves where this process is a [Child], and does not return then.
-func Main() {
-	dir := os.Getenv(childEnv)
-	if dir == "" {
-		return
-	}
-	c, err := New(dir, nil)
-	if err == nil {
-		err = c.Start(-1)
-	}
-	if err != nil {
-		fmt.Println("failed:", err)
-		os.Exit(1)
-	}
-	fmt.Println(c.URL())
-	fmt.Println(c.System())
-	_, _ = io.Copy(io.Discard, os.Stdin) // until who started it has ended
-	c.Stop(-1)
-	os.Exit(0)
-}
-
-// StartChild starts a cluster in another process, with its files in dir.
-func StartChild(dir string) (*Child, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), childEnv+"="+dir)
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	c := &Child{cmd: cmd, stdin: stdin}
-	lines := bufio.NewScanner(stdout)
-	for _, to := range []*string{&c.URL, &c.System} {
-		if !lines.Scan() || strings.HasPrefix(lines.Text(), "failed") {
-			c.Stop()
-			return nil, fmt.Errorf("the cluster did not start: %s", lines.Text())
-		}
-		*to = lines.Text()
-	}
-	return c, nil
-}
-
-// Stop stops the servers.
-func (c *Child) Stop() {
-	c.stdin.Close()
-	_ = c.cmd.Wait()
 }
