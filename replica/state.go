@@ -11,8 +11,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -205,7 +205,7 @@ func (d *state) store(ctx context.Context, value []byte) ([]byte, error) {
 	if len(value) <= size {
 		return append([]byte{wholeValue}, value...), nil
 	}
-	name, n := nuid.Next(), uint64(0)
+	name, n := uuid.NewString(), uint64(0)
 	for ; len(value) > 0; n++ {
 		part := value[:min(size, len(value))]
 		if _, err := d.kv.Create(ctx, fmt.Sprintf("p.%s.%d", name, n), part); err != nil {
