@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/annals-db/annals/driver"
@@ -90,6 +91,11 @@ func follow(ctx context.Context, url string, log driver.Log, o *Options, n *coun
 	if s.sql, err = connect(ctx, url); err != nil {
 		return connectError(err)
 	}
+	if o.CatchUp && o.Until == 0 {
+		if o.Until, err = currentLSN(ctx, s.sql); err != nil {
+			return err
+		}
+	}
 	if err := s.open(ctx); err != nil {
 		return err
 	}
@@ -113,4 +119,13 @@ func connectError(err error) error {
 		return &RefusedError{What: "the database user", Reason: pg.Message, Mend: "ALTER ROLE … REPLICATION"}
 	}
 	return fmt.Errorf("connect to the database: %w", err)
+}
+
+// currentLSN returns where the server's log ends.
+func currentLSN(ctx context.Context, q queryer) (pglogrepl.LSN, error) {
+	var text string
+	if err := q.QueryRow(ctx, "SELECT pg_current_wal_lsn()::text").Scan(&text); err != nil {
+		return 0, fmt.Errorf("ask where the server's log ends: %w", err)
+	}
+	return pglogrepl.ParseLSN(text)
 }

@@ -442,3 +442,29 @@ func (c Change) MarshalJSON() ([]byte, error) {
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
+
+// Old yields the columns that an update changed, in their order, each with its
+// old and new value as JSON.
+func (c *Change) Old() iter.Seq2[string, [2]string] {
+	return func(yield func(string, [2]string) bool) {
+		d := jsontext.NewDecoder(bytes.NewReader(c.Before))
+		if _, err := d.ReadToken(); err != nil {
+			return
+		}
+		for d.PeekKind() == '"' {
+			name, err := d.ReadToken()
+			if err != nil {
+				return
+			}
+			column := name.String()
+			old, err := d.ReadValue()
+			if err != nil {
+				return
+			}
+			now, err := member(c.After, column)
+			if err != nil || !yield(column, [2]string{string(old), string(now)}) {
+				return
+			}
+		}
+	}
+}

@@ -33,6 +33,9 @@ type Options struct {
 	// Until makes Capture return nil once everything up to this LSN is in the
 	// log. Defaults to 0, never.
 	Until pglogrepl.LSN
+	// CatchUp makes Capture return nil once everything that was committed when
+	// it began is in the log. Defaults to false.
+	CatchUp bool
 	// Logger is told what happens. Defaults to silence.
 	Logger *slog.Logger
 }

@@ -3,6 +3,8 @@ package audit
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -35,6 +37,37 @@ func AtLSN(lsn pglogrepl.LSN) Point { return Point{kind: 'l', lsn: lsn} }
 // AtPosition is the moment when the log was at a position: after the last
 // transaction that it had whole.
 func AtPosition(p driver.Position) Point { return Point{kind: 'p', position: p} }
+
+// PointSyntax says how a point is typed, for help texts.
+const PointSyntax = `A POINT is a TIME (of commits, by the server's clock), tx:XID (after that
+transaction), lsn:LSN or @POSITION (of the log that holds the trail).`
+
+// ParsePoint reads a point as [PointSyntax] has it; clock reads a time.
+func ParsePoint(s string, clock func(string) (time.Time, error)) (Point, error) {
+	if rest, ok := strings.CutPrefix(s, "tx:"); ok {
+		xid, err := strconv.ParseUint(rest, 10, 32)
+		if err != nil || xid == 0 {
+			return Point{}, fmt.Errorf("%q is not a transaction: write tx: and its ID", s)
+		}
+		return AfterTransaction(uint32(xid)), nil
+	}
+	if rest, ok := strings.CutPrefix(s, "lsn:"); ok {
+		lsn, err := pglogrepl.ParseLSN(rest)
+		if err != nil {
+			return Point{}, fmt.Errorf("%q is not an LSN: write lsn:0/16B3748", s)
+		}
+		return AtLSN(lsn), nil
+	}
+	if rest, ok := strings.CutPrefix(s, "@"); ok {
+		p, err := strconv.ParseUint(rest, 10, 63)
+		if err != nil || p == 0 {
+			return Point{}, fmt.Errorf("%q is not a position: write @ and a number from 1", s)
+		}
+		return AtPosition(driver.Position(p)), nil
+	}
+	t, err := clock(s)
+	return AsOf(t), err
+}
 
 // String says which point it is.
 func (p Point) String() string {

@@ -72,6 +72,7 @@ func (a *app) execute(ctx context.Context, args []string) error {
 		a.traceCommand(), a.queryCommand(), a.whatIfCommand(), a.foldCommand(),
 		a.importCommand(), a.exportCommand(), a.copyCommand(),
 		a.verifyCommand(), a.infoCommand(), a.backupCommand(), a.restoreCommand(),
+		a.auditCommand(),
 		a.benchCommand(), a.demoCommand(), a.errorsCommand(), a.versionCommand(),
 	)
 	err := root.ExecuteContext(ctx)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/annals-db/annals/audit"
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/filestore"
 	"github.com/annals-db/annals/internal/fold"
@@ -75,7 +76,11 @@ var kinds = []kind{
 	{"corrupt", exitVerify, "Stored bytes are not what was written, at the position it names. Restore a backup; what is before the position can be read.", func(err error) bool {
 		return as[*driver.CorruptError](err) || errors.Is(err, errFaults)
 	}},
-	{"not-found", exitNotFound, "The stream, version, position or store does not exist.", is(driver.ErrNotFound)},
+	{"tampered", exitVerify, "Events are not what seals prove: someone changed the store after they were written.", as[*audit.TamperedError]},
+	{"mismatch", exitVerify, "Rows of the audit trail and of the live tables differ; they were printed.", is(errMismatch)},
+	{"forked", exitConflict, "The database is not the one whose trail the store holds, or was restored to an earlier time. Keep the trail, and begin another in a new store.", as[*audit.ForkedError]},
+	{"refused", exitFailed, "Capture cannot take something as it is; the message says what mends it.", as[*audit.RefusedError]},
+	{"not-found", exitNotFound, "The stream, version, position or store does not exist.", is(driver.ErrNotFound, audit.ErrNoTrail)},
 	{"locked", exitUnavailable, "Another process, which it names, has the store open for writing. Reading is possible beside it.", as[*driver.LockedError]},
 	{"read-only", exitUnavailable, "The store can be read but not written; it says why: its directory, a failed sync, damage.", is(driver.ErrReadOnly, fs.ErrPermission)},
 	{"unavailable", exitUnavailable, "The store cannot be reached, or its disk has no room for now.", is(driver.ErrUnavailable)},
