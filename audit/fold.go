@@ -15,6 +15,7 @@ type folded struct {
 	rows  map[string]foldedRow
 	since driver.Position // of the change since which it is read again; 0 if it is not
 	until driver.Position // the end of that reading; 0 if it has not ended
+	vague bool            // rows may be as they were before the rewrite
 }
 
 // foldedRow is a row: its values as JSON under the columns of a version of the table.
@@ -119,42 +120,132 @@ func (f *folded) apply(r *driver.Record, stream string) error {
 	return nil
 }
 
-// ahead takes from what was read again later the rows that were so at b already:
-// those of which no event came between the change of the table and the reading.
+// ahead finds what rows were at b of which no event came between the change of
+// the table and b: from the first event of each that comes later, which is that it was read
+// again, or that it was changed, with all old values where the server sends them.
 func (t *Trail) ahead(ctx context.Context, f *folded, stream string, b driver.Position) error {
+	l := &lookahead{f: f, unknown: map[string]bool{}, seen: map[string]bool{}, now: f.table}
+	for name, r := range f.rows {
+		if r.position < f.since || r.stale {
+			l.unknown[name] = true
+		}
+	}
+	defer func() { f.vague = f.until == 0 || len(l.unknown) > 0 }()
 	info, err := t.log.Info(ctx)
 	if err != nil || info.Head <= b {
 		return err
 	}
-	item := driver.Item{Category: stream, Types: []string{RowReread, TableDescribed, SchemaChanged, TableDropped}}
-	now := f.table
-	for r, err := range t.log.Read(ctx, driver.Query{Items: []driver.Item{item}}, driver.ReadOptions{After: b, UpTo: f.until}) {
-		switch {
-		case err != nil:
-			return err
-		case r.Type == TableDropped:
-			return nil
-		case r.Type != RowReread:
-			if now, err = tableOf(&r); err != nil {
-				return err
-			}
-			if now.Reread {
-				return nil // what comes is of another change
-			}
-			continue
-		}
-		if !strings.HasPrefix(r.Stream, stream+"-") {
-			continue
-		}
-		was, there := f.rows[r.Stream]
-		if there && was.position > f.since && !was.stale {
-			continue
-		}
-		after, err := member(r.Data, "after")
+	abandoned, err := t.abandoned(ctx)
+	if err != nil {
+		return err
+	}
+	for r, err := range t.log.Read(ctx, driver.Query{Items: []driver.Item{{Category: stream}}}, driver.ReadOptions{After: b, UpTo: f.until}) {
 		if err != nil {
 			return err
 		}
-		f.rows[r.Stream] = foldedRow{r.Position, after, now, false}
+		if abandoned[r.Metadata.Value("group")] {
+			continue
+		}
+		more, err := l.take(&r, stream)
+		if err != nil {
+			return fmt.Errorf("event at position %d of the trail: %w", r.Position, err)
+		}
+		if !more {
+			return nil
+		}
 	}
 	return nil
+}
+
+// lookahead is what was found beyond a moment.
+type lookahead struct {
+	f       *folded
+	now     *table          // as the table is at the event
+	unknown map[string]bool // rows of the moment that may be of before the rewrite
+	seen    map[string]bool // rows with an event beyond the moment
+}
+
+// take takes one event; it returns false where nothing that follows tells of the moment.
+func (l *lookahead) take(r *driver.Record, stream string) (more bool, err error) {
+	switch {
+	case r.Type == TableDropped:
+		return false, nil
+	case r.Type == TableDescribed || r.Type == SchemaChanged:
+		now, err := tableOf(r)
+		if err != nil || now.Reread {
+			return false, err // what comes is of another change
+		}
+		l.now = now
+		return true, nil
+	case !strings.HasPrefix(r.Stream, stream+"-") || l.seen[r.Stream]:
+		return true, nil
+	}
+	l.seen[r.Stream] = true
+	was, there := l.f.rows[r.Stream]
+	if there && !l.unknown[r.Stream] {
+		return true, nil
+	}
+	values, err := l.before(r)
+	if values == nil || err != nil {
+		return true, err
+	}
+	text, err := l.f.at(values, l.now, was, there)
+	if err != nil {
+		return false, err
+	}
+	l.f.rows[r.Stream] = foldedRow{r.Position, text, l.f.table, false}
+	delete(l.unknown, r.Stream)
+	return true, nil
+}
+
+// before returns the row as it was before an event, as JSON; nil if the event does not tell.
+func (l *lookahead) before(r *driver.Record) ([]byte, error) {
+	after, err := member(r.Data, "after")
+	if err != nil || r.Type == RowReread {
+		return after, err
+	}
+	before, err := member(r.Data, "before")
+	if err != nil || before == nil || !l.now.full() || r.Type == RowTruncated {
+		return nil, err // it is what the trail knew
+	}
+	if r.Type == RowDeleted {
+		return before, nil
+	}
+	row, err := parseRow(after)
+	if err != nil {
+		return nil, err
+	}
+	old, err := parseRow(before)
+	if err != nil {
+		return nil, err
+	}
+	values := make([]value, len(l.now.Columns))
+	for i, c := range l.now.Columns {
+		values[i] = row[c.Name]
+		if v, changed := old[c.Name]; changed {
+			values[i] = v
+		}
+	}
+	return l.now.appendRow(nil, values, nil)
+}
+
+// at returns a row, known under the columns of another version of the table,
+// under those of f; what has been dropped in between is as was has it.
+func (f *folded) at(text []byte, version *table, was foldedRow, there bool) ([]byte, error) {
+	row, _, err := known{text, version}.as(f.table)
+	if err != nil {
+		return nil, err
+	}
+	if there {
+		old, _, err := known{was.after, was.table}.as(f.table)
+		if err != nil {
+			return nil, err
+		}
+		for i, c := range f.table.Columns {
+			if version.column(c.Number) == nil {
+				row[i] = old[i]
+			}
+		}
+	}
+	return f.table.appendRow(nil, row, nil)
 }

@@ -120,6 +120,14 @@ func (s *session) supersede(ctx context.Context, oid uint32, name Name) error {
 
 // redescribe records what a table now is, as part of the transaction.
 func (s *session) redescribe(ctx context.Context, was *table, typ string, d description) (*table, error) {
+	if was != nil {
+		// A rewrite ends that a value is kept aside, but rows of before had it.
+		for i, c := range d.Columns {
+			if old := was.column(c.Number); old != nil && c.Missing == nil {
+				d.Columns[i].Missing = old.Missing
+			}
+		}
+	}
 	t, err := newTable(d)
 	if err != nil {
 		return nil, err

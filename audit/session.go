@@ -165,7 +165,7 @@ func (s *session) receiveFor(ctx, wait context.Context) error {
 			if err := s.rereadStep(ctx); err != nil {
 				return err
 			}
-			if s.o.Until > 0 && s.confirmable() >= s.o.Until && s.reread == nil {
+			if s.o.Until > 0 && s.confirmable() >= s.o.Until && len(s.state.rereads) == 0 {
 				return errUntil
 			}
 		}

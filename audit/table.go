@@ -21,9 +21,10 @@ type Table struct {
 	// last transaction by then.
 	At   driver.Position
 	AsOf time.Time
-	// Rereading says that the table was rewritten and has not been read again
-	// whole by the end of the trail: rows may have the values of before.
-	Rereading bool
+	// Vague says that the table had just been rewritten (its change of type or
+	// default set values that no message tells) and that rows which were changed before
+	// they could be read again may have the values of before the rewrite.
+	Vague bool
 
 	rows []Row
 }
@@ -65,7 +66,7 @@ func (f *folded) build(name Name) (*Table, error) {
 	if f.table == nil {
 		return nil, notThere(fmt.Sprintf("table %s was dropped by then", name))
 	}
-	out := &Table{Name: name, Columns: f.table.Columns, Key: f.table.description.Key, Rereading: f.since != 0 && f.until == 0,
+	out := &Table{Name: name, Columns: f.table.Columns, Key: f.table.description.Key, Vague: f.vague,
 		rows: make([]Row, 0, len(f.rows))}
 	for stream, r := range f.rows {
 		row, err := f.table.present(stream, r)

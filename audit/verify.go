@@ -218,11 +218,8 @@ func (v *verification) table(ctx context.Context, name Name) error {
 	if f.table == nil {
 		return notThere("the trail has it as dropped")
 	}
-	if f.since != 0 && f.until == 0 {
+	if f.vague {
 		return fmt.Errorf("%w: the table was rewritten and is being read again; verify it when that is done", driver.ErrUnavailable)
-	}
-	if f.until != 0 { // it was done meanwhile
-		f.since = 0
 	}
 	d, err := describe(ctx, v.conn, name)
 	if err != nil {

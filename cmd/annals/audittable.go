@@ -76,8 +76,8 @@ the columns of then. Values are the text that PostgreSQL prints, with every digi
 			if err != nil {
 				return err
 			}
-			if t.Rereading {
-				a.note("table %s was rewritten and has not been read again whole yet: rows may have values of before", name)
+			if t.Vague {
+				a.note("table %s had just been rewritten: rows that were changed before they could be read again may have the values of before", name)
 			}
 			if csv {
 				return t.WriteCSV(a.out)

@@ -1,0 +1,102 @@
+package audit_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/annals-db/annals/audit"
+)
+
+// changes returns the changes that f means.
+func (w *world) changes(f audit.Filter) (list []audit.Change) {
+	w.t.Helper()
+	for c, err := range w.trail().Changes(context.Background(), f) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+func TestWhoIsClaimedAndWhoIsVouchedForAreKeptApart(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE who (id int PRIMARY KEY); CREATE ROLE clerk_`+strings.ReplaceAll(t.Name(), "/", "")+` LOGIN`)
+	clerk := "clerk_" + strings.ToLower(t.Name())
+	w.exec("GRANT ALL ON who TO " + clerk)
+	w.setUp(nil, "who")
+	w.caughtUp()
+
+	conn := dial(t, strings.Replace(w.url, "annals@", clerk+"@", 1)+"&application_name=till")
+	if !strings.Contains(w.url, "?") {
+		conn = dial(t, strings.Replace(w.url, "annals@", clerk+"@", 1)+"?application_name=till")
+	}
+	run := func(sql string) error {
+		_, err := conn.PgConn().Exec(context.Background(), sql).ReadAll()
+		return err
+	}
+	for _, sql := range []string{
+		`BEGIN; INSERT INTO who VALUES (1); SELECT annals.actor('alice', 'ticket 42'); COMMIT`,
+		`INSERT INTO who VALUES (2)`,
+		`BEGIN; SAVEPOINT s; SELECT annals.actor('nobody', 'never'); INSERT INTO who VALUES (3); ROLLBACK TO s; INSERT INTO who VALUES (4); SELECT annals.actor('bob'); COMMIT`,
+	} {
+		if err := run(sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	// Nobody but the functions can send what they send.
+	if err := run(`SELECT pg_logical_emit_message(true, 'annals.witness', '{"user":"root"}')`); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("a user sends a message: %v", err)
+	}
+	w.exec("BEGIN; SET ROLE " + clerk + "; INSERT INTO who VALUES (5); COMMIT; RESET ROLE")
+	w.caughtUp()
+
+	got := map[string]audit.Who{}
+	for _, c := range w.changes(audit.Filter{Table: audit.Name{Schema: "public", Table: "who"}}) {
+		if c.Who != nil {
+			who := *c.Who
+			if who.Vouched.PID == 0 {
+				t.Errorf("row %s: no process", c.Key)
+			}
+			who.Vouched.PID, who.Vouched.Client = 0, strings.Split(who.Vouched.Client, "/")[0]
+			got[c.Key] = who
+		}
+	}
+	till := func(actor, reason string) audit.Who {
+		return audit.Who{Claimed: audit.Claimed{Actor: actor, Reason: reason, Application: "till"}, Vouched: audit.Vouched{User: clerk, Client: "127.0.0.1"}}
+	}
+	for key, want := range map[string]audit.Who{"1": till("alice", "ticket 42"), "2": till("", ""), "4": till("bob", ""),
+		"5": {Vouched: audit.Vouched{User: "annals", Role: clerk, Client: "127.0.0.1"}}} {
+		if got[key] != want {
+			t.Errorf("row %s was made by %+v, want %+v", key, got[key], want)
+		}
+	}
+	if len(got) != 4 {
+		t.Errorf("%d rows, want 4", len(got))
+	}
+	if list := w.changes(audit.Filter{Actor: "alice"}); len(list) != 1 || list[0].Key != "1" || list[0].Reason() != "ticket 42" {
+		t.Errorf("alice made %+v", list)
+	}
+	if list := w.changes(audit.Filter{NoReason: true}); len(list) != 3 {
+		t.Errorf("%d changes without a reason, want 3", len(list))
+	}
+	if list := w.changes(audit.Filter{User: clerk}); len(list) != 3 {
+		t.Errorf("%d changes by %s, want 3", len(list), clerk)
+	}
+}
+
+func TestWhatAnyoneCanSendIsNotVouchedFor(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE who (id int PRIMARY KEY)`)
+	w.setUp(nil, "who")
+	w.exec("GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text) TO PUBLIC")
+	w.exec(`DROP TRIGGER annals_witness ON who`)
+	w.caughtUp()
+	w.exec(`BEGIN; INSERT INTO who VALUES (1); SELECT pg_logical_emit_message(true, 'annals.witness', '{"user":"root"}'); COMMIT`)
+	w.exec(`BEGIN; INSERT INTO who VALUES (2); SELECT pg_logical_emit_message(true, 'annals.actor', 'not JSON'), pg_logical_emit_message(true, 'annals.ddl', '{"table":"x"}'), pg_logical_emit_message(true, 'annals.actor', '{"actor":"` + strings.Repeat("x", 10000) + `\u0000"}'); COMMIT`)
+	w.caughtUp()
+	list := w.changes(audit.Filter{Table: audit.Name{Schema: "public", Table: "who"}, Key: []string{"1"}})
+	if len(list) != 1 || list[0].Who == nil || list[0].Who.Vouched != (audit.Vouched{}) || list[0].Who.Unproven.User != "root" {
+		t.Errorf("a forged message makes %+v", list)
+	}
+	w.verified()
+}
