@@ -206,9 +206,7 @@ func (c *Client) edits(all []jsontext.Value) error {
 			p.follow(e, client)
 			c.peers[client] = p
 		}
-		if c.caret != nil {
-			c.caret = &caretMove{change.Map(c.caret.anchor, false), change.Map(c.caret.head, false)}
-		}
+		c.goAlong(change)
 	}
 	return nil
 }
@@ -238,5 +236,13 @@ func (c *Client) moved(change Change) {
 	for client, p := range c.peers {
 		p.Anchor, p.Head = change.Map(p.Anchor, false), change.Map(p.Head, false)
 		c.peers[client] = p
+	}
+	c.goAlong(change)
+}
+
+// goAlong takes what is selected and not told yet over a change.
+func (c *Client) goAlong(change Change) {
+	if c.caret != nil {
+		c.caret = &caretMove{change.Map(c.caret.anchor, false), change.Map(c.caret.head, false)}
 	}
 }

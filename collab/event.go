@@ -117,11 +117,13 @@ type RefusedError struct {
 	Err    error // such as a *PositionError; may be nil
 }
 
-func (e *RefusedError) Error() string {
+func (e *RefusedError) Error() string { return "refused: " + e.words() }
+
+func (e *RefusedError) words() string {
 	if e.Err != nil {
-		return "refused: " + e.Reason + ": " + e.Err.Error()
+		return e.Reason + ": " + e.Err.Error()
 	}
-	return "refused: " + e.Reason
+	return e.Reason
 }
 
 func (e *RefusedError) Unwrap() error { return e.Err }

@@ -1,6 +1,7 @@
 package collab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -181,7 +182,7 @@ func (c *connection) caret(ctx context.Context, m inbound) error {
 	}
 	anchor, err1 := text.positionFromWire(m.Anchor, c.units)
 	head, err2 := text.positionFromWire(m.Head, c.units)
-	if err := errors.Join(err1, err2); err != nil {
+	if err := cmp.Or(err1, err2); err != nil {
 		return &RefusedError{Reason: "the caret is not in the text", Err: err}
 	}
 	return c.doc.enter(ctx, Presence{c.client, c.author, anchor, head}, m.Base, c)
@@ -317,7 +318,7 @@ func (c *connection) close(err error) {
 	case errors.As(err, &refused):
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = c.send(ctx, outbound{Type: "refused", Reason: refused.Error()})
+		_ = c.send(ctx, outbound{Type: "refused", Reason: refused.words()})
 		_ = c.ws.Close(websocket.StatusPolicyViolation, clip(refused.Reason, 120))
 	case errors.Is(err, ErrClosed), errors.Is(err, context.Canceled):
 		_ = c.ws.Close(websocket.StatusGoingAway, "the server ends")

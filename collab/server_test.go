@@ -122,6 +122,24 @@ func TestTwoClientsSeeEachOther(t *testing.T) {
 	ok(t, bob.wait(ctx, func() bool { return len(bob.peers) == 0 }))
 }
 
+// A caret that is not told yet goes along with what is done before it is.
+func TestACaretIsNeverToldOutsideTheText(t *testing.T) {
+	s := newSite(t, nil, nil)
+	ann, bob := s.client("ann", &ClientOptions{Pause: -1}), s.client("bob", nil)
+	typed(t, ann, Insert(0, "twelve chars"))
+	s.settle(ann, bob)
+	ann.SetOffline(true)
+	ann.Select(10, 12)
+	typed(t, ann, Delete(2, 9))
+	typed(t, bob, Delete(0, 1))
+	s.settle(bob)
+	ann.SetOffline(false)
+	if got := s.settle(ann, bob); got != "ws" {
+		t.Errorf("%q", got)
+	}
+	ok(t, bob.wait(deadline(t), func() bool { p := bob.peers[ann.opts.Client]; return p.Anchor == 1 && p.Head == 2 }))
+}
+
 func TestWhatIsDoneOfflineIsKeptAndComesTogether(t *testing.T) {
 	s := newSite(t, nil, &Options{tail: 4, SnapshotEvery: 8})
 	ann, bob := s.client("ann", &ClientOptions{Pause: -1}), s.client("bob", &ClientOptions{Pause: -1, Units: UTF16})

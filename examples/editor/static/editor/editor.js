@@ -95,6 +95,7 @@ document.addEventListener("selectionchange", () => {
   if (document.activeElement !== text || told) return;
   told = setTimeout(() => {
     told = 0;
+    if (connection.held) return; // of a text that is not done yet
     const [from, to] = [text.selectionStart, text.selectionEnd];
     if (text.selectionDirection === "backward") connection.select(to, from);
     else connection.select(from, to);

@@ -1,5 +1,7 @@
 import { colourOf } from "../base/authors.js";
 
+const named = 3000; // ms that a caret's name stays once it has moved
+
 // A Mirror shows others' carets and selections over a text area, at which it
 // lies letter on letter. It draws at most once a frame.
 export class Mirror {
@@ -7,6 +9,7 @@ export class Mirror {
   #frame = 0;
   #text = "";
   #peers = [];
+  #moves = new Map(); // by client: where its caret was last, and when it came there
 
   constructor(element) {
     this.#element = element;
@@ -19,6 +22,17 @@ export class Mirror {
       this.#frame = 0;
       this.#draw();
     });
+  }
+
+  // moving reports whether somebody has been about lately, so that the name is worth
+  // the letters it covers.
+  #moving(peer) {
+    const now = performance.now();
+    const last = this.#moves.get(peer.client);
+    if (last?.head === peer.head && last.anchor === peer.anchor) return now - last.time < named;
+    this.#moves.set(peer.client, { head: peer.head, anchor: peer.anchor, time: now });
+    setTimeout(() => this.show(this.#text, this.#peers), named + 50);
+    return true;
   }
 
   #draw() {
@@ -49,7 +63,7 @@ export class Mirror {
     };
     for (const mark of marks) {
       upTo(mark.at);
-      if (mark.caret) nodes.push(caret(mark.caret));
+      if (mark.caret) nodes.push(caret(mark.caret, this.#moving(mark.caret)));
       if (mark.begin) selecting.push(mark.begin);
       if (mark.end) selecting.splice(selecting.indexOf(mark.end), 1);
     }
@@ -63,9 +77,10 @@ export class Mirror {
   }
 }
 
-function caret(peer) {
+function caret(peer, moving) {
   const span = document.createElement("span");
   span.className = `caret ${colourOf(peer.author)}`;
+  if (!moving) span.classList.add("still");
   const flag = document.createElement("span");
   flag.className = "flag";
   flag.textContent = peer.author;

@@ -217,14 +217,16 @@ export function end(change) {
 // a choice: in "aa" typed into "aaaa" the letters' places cannot be told otherwise.
 export function diff(before, after, caret = after.length) {
   const shorter = Math.min(before.length, after.length);
-  let tail = 0;
-  const mostTail = Math.min(shorter, after.length - caret);
-  while (tail < mostTail && before.at(-1 - tail) === after.at(-1 - tail)) tail++;
   let head = 0;
+  let tail = 0;
+  const back = (most) => {
+    while (tail < most && before.at(-1 - tail) === after.at(-1 - tail)) tail++;
+    if (inPair(before, before.length - tail) || inPair(after, after.length - tail)) tail--;
+  };
+  back(Math.min(shorter, after.length - caret));
   while (head < shorter - tail && before[head] === after[head]) head++;
-  while (tail < shorter - head && before.at(-1 - tail) === after.at(-1 - tail)) tail++;
   if (inPair(before, head) || inPair(after, head)) head--;
-  if (inPair(before, before.length - tail) || inPair(after, after.length - tail)) tail--;
+  back(shorter - head);
   return replace(head, before.length - tail - head, after.slice(head, after.length - tail));
 }
 

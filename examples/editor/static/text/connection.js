@@ -82,9 +82,17 @@ export class Connection extends EventTarget {
       p.anchor = map(change, p.anchor);
       p.head = map(change, p.head);
     }
+    this.#goAlong(change);
     this.#tell("sent");
     this.#send();
     return change;
+  }
+
+  // What is selected here and not told yet goes along with a change.
+  #goAlong(change) {
+    if (!this.#caret) return;
+    this.#caret.anchor = map(change, this.#caret.anchor);
+    this.#caret.head = map(change, this.#caret.head);
   }
 
   #tell(type, detail) {
@@ -209,10 +217,7 @@ export class Connection extends EventTarget {
           p.head = map(change, p.head);
         }
       }
-      if (this.#caret) {
-        this.#caret.anchor = map(change, this.#caret.anchor);
-        this.#caret.head = map(change, this.#caret.head);
-      }
+      this.#goAlong(change);
       if (change.length > 0) this.#tell("change", change);
     }
     this.#tell("sent");
