@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 
 	sqlite3 "github.com/ncruces/go-sqlite3"
 
@@ -27,14 +26,20 @@ func (s *Store) storeError(doing string, err error) error {
 		return err
 	case errors.Is(err, sqlite3.BUSY), errors.Is(err, sqlite3.LOCKED):
 		return fmt.Errorf("%s %s: %w: another process or transaction has been writing to the file for %v", doing, s.path, driver.ErrUnavailable, s.opts.BusyTimeout)
-	case errors.Is(err, sqlite3.FULL), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EFBIG), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%s %s: %w: there is no room left on the disk: %w", doing, s.path, driver.ErrUnavailable, err)
+	case unwritten(err):
+		return fmt.Errorf("%s %s: %w: it cannot be written, most often because the disk is full: %w", doing, s.path, driver.ErrUnavailable, err)
 	case errors.Is(err, sqlite3.NOTADB):
 		return fmt.Errorf("%s %s: it is no SQLite file: %w", doing, s.path, err)
 	case isSQLite(err):
 		return fmt.Errorf("%s %s: %w", doing, s.path, err)
 	}
 	return err
+}
+
+// unwritten reports whether err says that something could not be written. (The
+// driver does not keep the system's error, so a full disk is not told from others.)
+func unwritten(err error) bool {
+	return errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.IOERR_WRITE)
 }
 
 func isSQLite(err error) bool {

@@ -21,10 +21,10 @@ import (
 // from then on.
 //
 // While fn runs, other appends through any handle wait; those of this handle
-// then share a transaction again. So fn should be short, must not append
-// by the store itself (which would wait for ever), and must end neither tx nor
-// use log or tx after it has returned. It runs once; an error of fn is returned
-// as it is. When ctx has ended by the time fn returns, nothing is committed.
+// then share a transaction again. So fn should be short and must not append by
+// the store itself, which would wait for ever. tx and log are for the goroutine
+// of fn, and fn does not end tx. It runs once; an error of fn is returned as it
+// is. When ctx has ended by the time fn returns, nothing is committed.
 func (s *Store) Update(ctx context.Context, fn func(tx *sql.Tx, log driver.Log) error) error {
 	if s.closed.Load() {
 		return driver.ErrClosed
@@ -104,8 +104,8 @@ func (t *txLog) end() {
 	t.ended = true
 }
 
-// use calls f with the transaction's connection, which the caller's statements
-// share.
+// use calls f with the transaction's connection. The caller's statements run on
+// it too, so tx and log are for one goroutine.
 func (t *txLog) use(ctx context.Context, f func(c *conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -118,12 +118,10 @@ func (t *txLog) use(ctx context.Context, f func(c *conn) error) error {
 	case t.failed != nil:
 		return t.failed
 	}
-	return t.w.sql.Raw(func(any) error {
-		if t.w.c.db.GetAutocommit() {
-			return errEndedByCaller
-		}
-		return f(t.w.c)
-	})
+	if t.w.c.db.GetAutocommit() {
+		return errEndedByCaller
+	}
+	return f(t.w.c)
 }
 
 // write is use for what changes something: a failure is the transaction's end.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"syscall"
 
 	sqlite3 "github.com/ncruces/go-sqlite3"
 	sqldriver "github.com/ncruces/go-sqlite3/driver"
@@ -312,16 +311,17 @@ func (w *writer) commit(tx *sql.Tx) error {
 	return nil
 }
 
-// uncommitted returns what a failed commit is to the callers. Where there was
-// no room, the mark that ends a transaction was not written. After any other
-// failure to write or sync, only opening the file again can tell.
+// uncommitted returns what a failed commit is to the callers. Where something
+// could not be written, it was the mark that ends a transaction, as that comes
+// last. After any other failure of the disk, such as one to sync, only opening
+// the file again can tell.
 func (w *writer) uncommitted(err error) error {
-	if errors.Is(err, sqlite3.IOERR) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) && !errors.Is(err, syscall.EFBIG) {
-		err = w.s.storeError("commit to", err)
-		w.s.breakWith(err)
-		return fmt.Errorf("%w: %w", driver.ErrOutcomeUnknown, err)
+	if !errors.Is(err, sqlite3.IOERR) || unwritten(err) {
+		return w.s.storeError("append to", err)
 	}
-	return w.s.storeError("append to", err)
+	err = w.s.storeError("commit to", err)
+	w.s.breakWith(err)
+	return fmt.Errorf("%w: %w", driver.ErrOutcomeUnknown, err)
 }
 
 // abandon undoes the transaction and what the writer knows from it.
