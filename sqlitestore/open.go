@@ -69,6 +69,7 @@ func (s *Store) open() error {
 			c.close() //nolint:errcheck // err says what went wrong
 			return s.storeError("open", err)
 		}
+		s.cut = err
 		s.breakWith(err)
 	}
 	s.pool.idle <- c

@@ -12,7 +12,31 @@ import (
 // ranging begins. Each is checked against its leaf. The file is read piece by
 // piece, and no transaction is open while the caller looks at a record.
 func (s *Store) Read(ctx context.Context, q driver.Query, o driver.ReadOptions) iter.Seq2[driver.Record, error] {
+	if s.cut != nil && o.UpTo == 0 {
+		return s.readCut(ctx, q, o)
+	}
 	return read(ctx, q, o, s.use, s.found)
+}
+
+// readCut reads a log whose end is damaged: as what lay there was promised too,
+// the reading must not seem to end well.
+func (s *Store) readCut(ctx context.Context, q driver.Query, o driver.ReadOptions) iter.Seq2[driver.Record, error] {
+	return func(yield func(driver.Record, error) bool) {
+		if o.Backward {
+			yield(driver.Record{}, s.cut)
+			return
+		}
+		n := 0
+		for r, err := range read(ctx, q, o, s.use, s.found) {
+			if !yield(r, err) || err != nil {
+				return
+			}
+			n++
+		}
+		if o.Limit == 0 || n < o.Limit {
+			yield(driver.Record{}, s.cut)
+		}
+	}
 }
 
 // found settles an error of reading: corruption is noted.

@@ -37,6 +37,7 @@ type Store struct {
 	grown    chan struct{}   // closed and replaced when known grows
 	polled   time.Time       // when the file was last looked at for waiters
 	broken   error           // why nothing can be appended until the file is opened again
+	cut      error           // what is wrong with the end of the log, as Open found it
 	closeErr error
 	closing  sync.Once
 }
