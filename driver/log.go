@@ -180,7 +180,8 @@ type Exclusive interface {
 
 // State is a small set of compare-and-swap keys beside a log: checkpoints,
 // leases, snapshots, registrations. It is never part of the log and never
-// hashed. Keys are UTF-8 of up to 1,024 bytes; values are up to 64 MiB.
+// hashed. Keys are UTF-8 without a NUL of up to 1,024 bytes; values are up to
+// 64 MiB; see [ValidateState].
 type State interface {
 	// Load returns the value under key and its revision; ErrNotFound if there is none.
 	Load(ctx context.Context, key string) (value []byte, revision uint64, err error)

@@ -138,7 +138,7 @@ var stateTests = []test{
 				e.Errorf("Load of %.20q returned %.20q and %v", k, got, err)
 			}
 		}
-		for _, k := range []string{"", "\xff", strings.Repeat("k", 1025)} {
+		for _, k := range []string{"", "\xff", "a\x00b", strings.Repeat("k", 1025)} {
 			if rev, err := s.Save(e.ctx, k, nil, 0); err == nil {
 				e.Errorf("Save under %.20q is taken, revision %d", k, rev)
 			}

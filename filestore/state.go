@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -29,11 +28,7 @@ type stateDir struct {
 
 var _ driver.State = (*stateDir)(nil)
 
-const (
-	stateSuffix   = ".key"
-	maxStateKey   = 1024
-	maxStateValue = 64 << 20
-)
+const stateSuffix = ".key"
 
 // State returns the state, nil where the store is open read-only.
 func (s *Store) State() driver.State {
@@ -100,7 +95,7 @@ func (d *stateDir) Save(ctx context.Context, key string, value []byte, expect ui
 	if err := d.usable(ctx); err != nil {
 		return 0, err
 	}
-	if err := validState(key, value); err != nil {
+	if err := driver.ValidateState(key, value); err != nil {
 		return 0, err
 	}
 	name, lock := d.file(key)
@@ -230,18 +225,4 @@ func (d *stateDir) usable(ctx context.Context) error {
 		return driver.ErrClosed
 	}
 	return ctx.Err()
-}
-
-func validState(key string, value []byte) error {
-	switch {
-	case key == "":
-		return &driver.InvalidError{Index: -1, Field: "state key", Reason: "it is empty"}
-	case !utf8.ValidString(key):
-		return &driver.InvalidError{Index: -1, Field: "state key", Reason: fmt.Sprintf("%q is not valid UTF-8", key)}
-	case len(key) > maxStateKey:
-		return &driver.LimitError{Index: -1, What: "bytes in state key", Limit: maxStateKey, Got: len(key)}
-	case len(value) > maxStateValue:
-		return &driver.LimitError{Index: -1, What: "bytes in state value", Limit: maxStateValue, Got: len(value)}
-	}
-	return nil
 }

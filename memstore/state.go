@@ -8,14 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/annals-db/annals/driver"
-)
-
-const (
-	maxKey   = 1024
-	maxValue = 64 << 20
 )
 
 // State returns the small state beside the log.
@@ -52,7 +46,7 @@ func (s *state) Save(ctx context.Context, key string, value []byte, expect uint6
 	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
-	if err := validState(key, value); err != nil {
+	if err := driver.ValidateState(key, value); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
@@ -115,18 +109,4 @@ func (s *state) expect(verb, key string, revision uint64) error {
 		return nil
 	}
 	return fmt.Errorf("%s state %q: it is at revision %d, not %d: %w", verb, key, at, revision, driver.ErrRevision)
-}
-
-func validState(key string, value []byte) error {
-	switch {
-	case key == "":
-		return &driver.InvalidError{Index: -1, Field: "state key", Reason: "it is empty"}
-	case !utf8.ValidString(key):
-		return &driver.InvalidError{Index: -1, Field: "state key", Reason: fmt.Sprintf("%q is not valid UTF-8", key)}
-	case len(key) > maxKey:
-		return &driver.LimitError{Index: -1, What: "bytes in state key", Limit: maxKey, Got: len(key)}
-	case len(value) > maxValue:
-		return &driver.LimitError{Index: -1, What: "bytes in state value", Limit: maxValue, Got: len(value)}
-	}
-	return nil
 }

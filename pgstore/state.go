@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -47,7 +45,7 @@ func (st *state) Load(ctx context.Context, key string) (value []byte, revision u
 }
 
 func (st *state) Save(ctx context.Context, key string, value []byte, expect uint64) (revision uint64, err error) {
-	if err := validState(key, value); err != nil {
+	if err := driver.ValidateState(key, value); err != nil {
 		return 0, err
 	}
 	if value == nil {
@@ -159,20 +157,4 @@ func (st *state) refused(ctx context.Context, verb, key string, expect uint64) e
 		return nil
 	}
 	return fmt.Errorf("%s state %q: it is at revision %d, not %d: %w", verb, key, at, expect, driver.ErrRevision)
-}
-
-func validState(key string, value []byte) error {
-	switch {
-	case key == "":
-		return &driver.InvalidError{Index: -1, Field: "state key", Reason: "it is empty"}
-	case !utf8.ValidString(key):
-		return &driver.InvalidError{Index: -1, Field: "state key", Reason: fmt.Sprintf("%q is not valid UTF-8", key)}
-	case strings.IndexByte(key, 0) >= 0:
-		return &driver.InvalidError{Index: -1, Field: "state key", Reason: fmt.Sprintf("%q has a NUL", key)}
-	case len(key) > maxKey:
-		return &driver.LimitError{Index: -1, What: "bytes in state key", Limit: maxKey, Got: len(key)}
-	case len(value) > maxValue:
-		return &driver.LimitError{Index: -1, What: "bytes in state value", Limit: maxValue, Got: len(value)}
-	}
-	return nil
 }

@@ -3,7 +3,6 @@ package projection
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"github.com/annals-db/annals"
@@ -18,25 +17,9 @@ func leaf(rec *driver.Record) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// treeHead returns the log's tree head at p, "" where the log has none.
-func (r *Runner) treeHead(ctx context.Context, p annals.Position) (string, error) {
-	h, ok := r.log.(driver.Hasher)
-	if !ok {
-		return "", nil
-	}
-	sum, err := h.TreeHead(ctx, p)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("tree head at position %d: %w", p, err)
-	}
-	return hex.EncodeToString(sum[:]), nil
-}
-
 // takeHead notes the log's tree head in the checkpoint.
 func (p *partition) takeHead(ctx context.Context, cp *checkpoint) error {
-	head, err := p.r.treeHead(ctx, cp.Position)
+	head, err := driver.TreeHead(ctx, p.r.log, cp.Position)
 	if err == nil {
 		cp.HeadAt, cp.Head = cp.Position, head
 	}
@@ -71,7 +54,7 @@ func (r *Runner) check(ctx context.Context, partition int, cp *checkpoint, thoro
 		}
 	}
 	if thoroughly && cp.HeadAt > 0 && cp.Head != "" {
-		head, err := r.treeHead(ctx, cp.HeadAt)
+		head, err := driver.TreeHead(ctx, r.log, cp.HeadAt)
 		if err != nil {
 			return err
 		}

@@ -2,9 +2,7 @@ package relay
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/annals-db/annals/driver"
@@ -57,7 +55,7 @@ func (r *Relay) load(ctx context.Context, l *lease.Lease) (checkpoint, error) {
 	case c.Position > info.Head:
 		return c, refuse("this log ends at position %d, so it was restored from an older backup", info.Head)
 	}
-	head, err := r.treeHead(ctx, c.Position)
+	head, err := driver.TreeHead(ctx, r.log, c.Position)
 	if err == nil && head != "" && c.Head != "" && head != c.Head {
 		err = refuse("this log holds other events up to there, so it was restored from an older backup and has gone on differently")
 	}
@@ -68,7 +66,7 @@ func (r *Relay) load(ctx context.Context, l *lease.Lease) (checkpoint, error) {
 func (s *session) save(ctx context.Context, p driver.Position) error {
 	next := checkpoint{Log: s.checkpoint.Log, Position: p}
 	var err error
-	if next.Head, err = s.r.treeHead(ctx, p); err != nil {
+	if next.Head, err = driver.TreeHead(ctx, s.r.log, p); err != nil {
 		return err
 	}
 	value, err := json.Marshal(next)
@@ -80,20 +78,4 @@ func (s *session) save(ctx context.Context, p driver.Position) error {
 	}
 	s.checkpoint = next
 	return nil
-}
-
-// treeHead returns the log's tree head at p, "" where the log does not compute it.
-func (r *Relay) treeHead(ctx context.Context, p driver.Position) (string, error) {
-	h, ok := r.log.(driver.Hasher)
-	if !ok {
-		return "", nil
-	}
-	sum, err := h.TreeHead(ctx, p)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("the tree head at position %d: %w", p, err)
-	}
-	return hex.EncodeToString(sum[:]), nil
 }

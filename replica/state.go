@@ -9,7 +9,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,7 +31,6 @@ type state struct {
 var _ driver.State = (*state)(nil)
 
 const (
-	maxStateKey   = 1024
 	maxStateValue = 64 << 20
 
 	wholeValue byte = 0
@@ -169,7 +167,7 @@ func (d *state) Save(ctx context.Context, key string, value []byte, expect uint6
 	if err != nil {
 		return 0, err
 	}
-	if err := validState(key, value); err != nil {
+	if err := driver.ValidateState(key, value); err != nil {
 		return 0, err
 	}
 	old := d.partsOf(ctx, key, expect)
@@ -330,18 +328,4 @@ func (d *state) error(err error) error {
 		return fmt.Errorf("%w: %w", driver.ErrRevision, err)
 	}
 	return d.s.clusterError("the bucket of the state", err)
-}
-
-func validState(key string, value []byte) error {
-	switch {
-	case key == "":
-		return &driver.InvalidError{Index: -1, Field: "state key", Reason: "it is empty"}
-	case !utf8.ValidString(key):
-		return &driver.InvalidError{Index: -1, Field: "state key", Reason: fmt.Sprintf("%q is not valid UTF-8", key)}
-	case len(key) > maxStateKey:
-		return &driver.LimitError{Index: -1, What: "bytes in state key", Limit: maxStateKey, Got: len(key)}
-	case len(value) > maxStateValue:
-		return &driver.LimitError{Index: -1, What: "bytes in state value", Limit: maxStateValue, Got: len(value)}
-	}
-	return nil
 }

@@ -6,14 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/annals-db/annals/driver"
-)
-
-const (
-	maxStateKey   = 1024
-	maxStateValue = 64 << 20
 )
 
 // State returns the small state beside the log, nil if the store is open read-only.
@@ -54,7 +48,7 @@ func (c *conn) loadState(key string) (value []byte, revision uint64, err error) 
 }
 
 func (st state) Save(ctx context.Context, key string, value []byte, expect uint64) (revision uint64, err error) {
-	if err := validState(key, value); err != nil {
+	if err := driver.ValidateState(key, value); err != nil {
 		return 0, err
 	}
 	if st.s.opts.ReadOnly {
@@ -145,18 +139,4 @@ func stateKeys(ctx context.Context, prefix string, use func(context.Context, fun
 			}
 		}
 	}
-}
-
-func validState(key string, value []byte) error {
-	switch {
-	case key == "":
-		return &driver.InvalidError{Index: -1, Field: "state key", Reason: "it is empty"}
-	case !utf8.ValidString(key):
-		return &driver.InvalidError{Index: -1, Field: "state key", Reason: fmt.Sprintf("%q is not valid UTF-8", key)}
-	case len(key) > maxStateKey:
-		return &driver.LimitError{Index: -1, What: "bytes in state key", Limit: maxStateKey, Got: len(key)}
-	case len(value) > maxStateValue:
-		return &driver.LimitError{Index: -1, What: "bytes in state value", Limit: maxStateValue, Got: len(value)}
-	}
-	return nil
 }

@@ -245,7 +245,7 @@ func (st txState) Load(ctx context.Context, key string) (value []byte, revision 
 }
 
 func (st txState) Save(ctx context.Context, key string, value []byte, expect uint64) (revision uint64, err error) {
-	if err := validState(key, value); err != nil {
+	if err := driver.ValidateState(key, value); err != nil {
 		return 0, err
 	}
 	err = st.t.write(ctx, func() (refusal, failure error) {
