@@ -77,7 +77,8 @@ SELECT
 	strftime('%Y-%m-%dT%H:%M:%S', r.occurred / 1000000000 - (r.occurred % 1000000000 < 0), 'unixepoch') ||
 		printf('.%09dZ', (r.occurred % 1000000000 + 1000000000) % 1000000000) AS occurred,
 	r.batch,
-	(SELECT json_group_array(name) FROM (SELECT k.name FROM json_each(r.tags) e JOIN annals_keys k ON k.key = e.value ORDER BY e.key)) AS tags,
+	CASE WHEN r.tags IS NOT NULL THEN (SELECT json_group_array(name) FROM
+		(SELECT k.name FROM json_each(r.tags) e JOIN annals_keys k ON k.key = e.value ORDER BY e.key)) END AS tags,
 	r.encoding,
 	CASE WHEN r.encoding IS NULL THEN CAST(r.data AS TEXT) ELSE r.data END AS data,
 	r.metadata,
