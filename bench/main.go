@@ -160,5 +160,7 @@ const footnotes = `
 - Reading and checksumming is pread of the log's own segment files in 1 MiB pieces with a CRC32C for every 137 bytes, an encoded event.
 - Anonymous memory is the most that RssAnon was of a process that does nothing else; a large log is filled in batches of 1,000 by 4 writers.
 - A crash is a process that is killed while 64 writers append; the page cache survives it.
+- By hand is one SQLite table of events with unique IDs and versions, each append a statement and so a transaction of its own, prepared, on one
+  connection of the same driver in WAL mode with synchronous = FULL, and nothing else: no tags, no hashes, no conditions.
 - An encoded event is 137 bytes here, 72 of them its JSON; the logs have 1,000 streams.
 `

@@ -17,5 +17,6 @@ func table() []row {
 		loadRow("loading a 1,000-event entity without snapshot or cache", 1),
 		loadRow("the same, 50 such entities in turn", 50),
 	}
+	rows = append(rows, sqliteRows()...)
 	return append(append(rows, scaleRows()...), historyRows()...)
 }

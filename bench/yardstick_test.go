@@ -102,3 +102,22 @@ func TestRateCountsWhatIsDone(t *testing.T) {
 		t.Errorf("%v events a second of 4 writers that do 10 in a little over a millisecond, %v", got, err)
 	}
 }
+
+func TestTheTableByHandKeepsWhatItCounts(t *testing.T) {
+	h, err := openByHand(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.close()
+	rate, err := h.rate(env{window: 200 * time.Millisecond}, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n, versions int
+	if err := h.db.QueryRow(`SELECT count(*), count(DISTINCT stream || version) FROM events`).Scan(&n, &versions); err != nil {
+		t.Fatal(err)
+	}
+	if n == 0 || versions != n || rate > float64(n)/0.2 {
+		t.Errorf("%v events a second were counted; the table has %d events and %d versions", rate, n, versions)
+	}
+}
