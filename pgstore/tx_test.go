@@ -140,7 +140,7 @@ func TestTransactionAtAnotherIsolationLevelIsRefused(t *testing.T) {
 		// The functions of the schema do not judge at it either.
 		tx = begin(t, pool, level)
 		_, err = tx.Exec(ctx, `INSERT INTO annals.inbox OVERRIDING SYSTEM VALUE SELECT 1, NULL, '{1}', '{0}', '{NULL}', '{}', '{0}', '{NULL}', '{00000000-0000-0000-0000-000000000001}',
-			'{A}', '{}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{""}', '{""}', '{""}', '{""}', '{""}',
+			'{A}', '{""}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{""}', '{""}', '{""}', '{""}', '{""}',
 			'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}'`)
 		if err == nil {
 			err = tx.Commit(ctx)
