@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"time"
@@ -64,6 +65,9 @@ func Open(ctx context.Context, url string, o *Options) (*Store, error) {
 	err = errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	if err != nil {
 		return nil, wrap(what, err)
+	}
+	if !s.pooled { // a pooler refuses settings that it does not know
+		maps.Copy(config.ConnConfig.RuntimeParams, ownSettings)
 	}
 	if s.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config); err != nil {
 		return nil, wrap(what, err)

@@ -18,6 +18,8 @@ const (
 	firstPage = 128
 	lastPage  = 4096
 	pageBytes = 4 << 20
+
+	firstBytes = 1 << 20 // what a first page should not be much larger than
 )
 
 // Read yields the records that match q, page by page: no connection and no
@@ -35,6 +37,7 @@ type reading struct {
 	keys  []any // the arguments behind after, upTo and limit
 	all   bool  // whether every position is expected
 	rows  rowReader
+	key   *key // the one, where the first page is asked for together with others'
 	begun bool
 	ended bool
 	gap   int64 // the last position of those found missing
@@ -44,8 +47,13 @@ type reading struct {
 	page        int
 }
 
+// firstPage is how many records a first page has: fewer where they were large of late.
+func (s *Store) firstPage() int {
+	return int(min(max(firstBytes/max(s.recordBytes.Load(), 1), 1), firstPage))
+}
+
 func (s *Store) reading(q driver.Query, o driver.ReadOptions) *reading {
-	r := &reading{s: s, run: s.query, o: o, after: clamp(o.After), upTo: clamp(o.UpTo), left: o.Limit, page: firstPage}
+	r := &reading{s: s, run: s.query, o: o, after: clamp(o.After), upTo: clamp(o.UpTo), left: o.Limit, page: s.firstPage()}
 	r.rows.place = s.opts.Schema + ".events"
 	if r.upTo == 0 {
 		r.upTo = math.MaxInt64
@@ -55,6 +63,9 @@ func (s *Store) reading(q driver.Query, o driver.ReadOptions) *reading {
 	}
 	keys := keysOf(q)
 	r.all = len(keys) == 1 && keys[0].path == byPosition
+	if len(keys) == 1 && !r.all && !o.Backward {
+		r.key = &keys[0]
+	}
 	r.sql, r.keys = inSchema(s.opts.Schema, readSQL(keys, o.Backward)), readArgs(keys)
 	return r
 }
@@ -84,30 +95,24 @@ func (r *reading) yield(ctx context.Context) iter.Seq2[driver.Record, error] {
 // next returns the next page, and sets ended behind the last.
 func (r *reading) next(ctx context.Context) ([]driver.Record, error) {
 	limit := min(r.page, r.left)
-	var page []driver.Record
+	rows, head, err := r.fetch(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	page := make([]driver.Record, 0, len(rows))
 	var corrupt error
-	head, bytes := int64(-1), 0
-	if r.sql != "" {
-		err := r.run(ctx, "read", r.sql, append([]any{r.after, r.upTo, limit}, r.keys...), func(rows pgx.Rows) error {
-			var row row
-			if err := row.scan(rows, &head); err != nil || corrupt != nil {
-				return err
-			}
-			rec, err := r.rows.record(&row)
-			if err == nil {
-				err = r.follows(row.position)
-			}
-			if err != nil {
-				corrupt = err
-				return nil
-			}
-			bytes += rec.Size() + 200
-			page = append(page, rec)
-			return nil
-		})
-		if err != nil {
-			return nil, err
+	bytes := 0
+	for i := range rows {
+		rec, err := r.rows.record(&rows[i])
+		if err == nil {
+			err = r.follows(rows[i].position)
 		}
+		if err != nil {
+			corrupt = err
+			break
+		}
+		bytes += rec.Size() + 200
+		page = append(page, rec)
 	}
 	if !r.begun {
 		if err := r.begin(ctx, head); err != nil {
@@ -115,32 +120,55 @@ func (r *reading) next(ctx context.Context) ([]driver.Record, error) {
 		}
 	}
 	r.left -= len(page)
-	r.ended = len(page) < limit || r.left == 0
+	r.ended = len(rows) < limit || r.left == 0
 	if r.ended && corrupt == nil && r.left > 0 {
 		corrupt = r.whole()
 	}
 	if len(page) > 0 {
+		r.s.recordBytes.Store((7*r.s.recordBytes.Load() + int64(bytes/len(page))) / 8)
 		r.page = min(max(pageBytes/(bytes/len(page)), 1), min(4*r.page, lastPage))
 	}
 	return page, corrupt
+}
+
+// fetch returns the rows of the next page, and the log's head, -1 if it is not known.
+func (r *reading) fetch(ctx context.Context, limit int) (rows []row, head int64, err error) {
+	if r.sql == "" {
+		return nil, -1, nil
+	}
+	if r.key != nil && !r.begun {
+		f, err := r.s.pages.do(ctx, r.s, lookup{*r.key, r.after, r.upTo, limit})
+		return f.rows, f.head, err
+	}
+	head = -1
+	err = r.run(ctx, "read", r.sql, append([]any{r.after, r.upTo, limit}, r.keys...), func(from pgx.Rows) error {
+		var row row
+		err := row.scan(from, &head)
+		rows = append(rows, row)
+		return err
+	})
+	return rows, head, err
 }
 
 // begin checks the bounds against the head, which is -1 where it is not known,
 // and holds the read to it.
 func (r *reading) begin(ctx context.Context, head int64) error {
 	r.begun = true
-	if head < 0 && (r.o.After > 0 || r.o.UpTo > 0) {
+	if known, _ := r.s.heads.now(); head < 0 && known >= max(r.o.After, r.o.UpTo) {
+		head = clamp(known)
+	}
+	if head < 0 {
 		if err := r.run(ctx, "read", r.s.sql.head, nil, func(rows pgx.Rows) error { return rows.Scan(&head) }); err != nil {
 			return err
 		}
 	}
 	for _, p := range [...]driver.Position{r.o.After, r.o.UpTo} {
 		if p > 0 && clamp(p) > head {
-			return &driver.PositionError{What: fmt.Sprintf("position %d", p), Head: driver.Position(max(head, 0))}
+			return &driver.PositionError{What: fmt.Sprintf("position %d", p), Head: driver.Position(head)}
 		}
 	}
-	if !r.o.Backward {
-		r.upTo = min(r.upTo, max(head, 0))
+	if r.s.heads.seen(driver.Position(head)); !r.o.Backward {
+		r.upTo = min(r.upTo, head)
 	}
 	return r.s.usable(ctx)
 }

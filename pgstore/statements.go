@@ -19,7 +19,7 @@ const columns = `x.position, x.version, x.time, x.occurred, x.batch, x.id, x.str
 
 // statements are the statements of a store that do not vary.
 type statements struct {
-	info, head, version, locate, append, inbox, ids, batch, leaves, notify string
+	info, head, versions, locate, pages, append, inbox, ids, batch, leaves, notify string
 }
 
 func newStatements(schema string) statements {
@@ -31,8 +31,10 @@ func newStatements(schema string) statements {
 	return statements{
 		info: in(`SELECT x.position, x.time, ` + durableSettings + ` FROM (VALUES (1)) AS one
 			LEFT JOIN LATERAL (SELECT position, time FROM {schema}.events ORDER BY position DESC LIMIT 1) x ON true`),
-		head:    in(`SELECT coalesce((SELECT position FROM {schema}.events ORDER BY position DESC LIMIT 1), 0)`),
-		version: in(`SELECT version FROM {schema}.events WHERE stream = $1 ORDER BY position DESC LIMIT 1`),
+		head: in(`SELECT coalesce((SELECT position FROM {schema}.events ORDER BY position DESC LIMIT 1), 0)`),
+		versions: in(`SELECT k.n, x.version FROM unnest($1::text[]) WITH ORDINALITY AS k(stream, n)
+			CROSS JOIN LATERAL (SELECT version FROM {schema}.events WHERE stream = k.stream ORDER BY position DESC LIMIT 1) x`),
+		pages: in(pagesSQL()),
 		locate: in(`WITH RECURSIVE half(low, high) AS (
 				SELECT 0::bigint, coalesce((SELECT position FROM {schema}.events ORDER BY position DESC LIMIT 1), 0)
 				UNION ALL
@@ -50,10 +52,15 @@ func newStatements(schema string) statements {
 	}
 }
 
-// mode is how statements are sent: prepared once for each connection, or where
-// a pooler may change the connection behind, in one go without a name.
+// ownSettings keep plans that were made while the log was small from being
+// kept when it is large.
+var ownSettings = map[string]string{"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
+
+// mode is how statements are sent: prepared once for each connection of the
+// store's own; where a pooler may change the connection behind, or the settings
+// are another's, in one go without a name, and planned anew.
 func (s *Store) mode() pgx.QueryExecMode {
-	if s.pooled {
+	if s.pooled || !s.ownPool {
 		return pgx.QueryExecModeCacheDescribe
 	}
 	return pgx.QueryExecModeCacheStatement

@@ -36,6 +36,11 @@ type Store struct {
 	durability atomic.Pointer[string] // as the server last said
 	heads      heads
 	tree       tree
+	infos      gather[struct{}, driver.Info]
+	versions   gather[string, uint64]
+	pages      gather[lookup, found]
+
+	recordBytes atomic.Int64 // of the records read of late, on average
 
 	hooksMu sync.Mutex // held while hooks are called
 	hooks   []*hook
@@ -57,6 +62,7 @@ func (s *Store) start() {
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.queue.init()
 	s.heads.init()
+	s.infos.ask, s.versions.ask, s.pages.ask = s.askInfo, s.askVersions, s.askPages
 	if s.why == "" {
 		s.writer.Go(s.write)
 	}
@@ -66,7 +72,9 @@ func (s *Store) start() {
 func (s *Store) Schema() string { return s.opts.Schema }
 
 // Info says what log this is and where it stands.
-func (s *Store) Info(ctx context.Context) (driver.Info, error) { return s.infoBy(ctx, s.query) }
+func (s *Store) Info(ctx context.Context) (driver.Info, error) {
+	return s.infos.do(ctx, s, struct{}{})
+}
 
 func (s *Store) infoBy(ctx context.Context, run runner) (driver.Info, error) {
 	info := driver.Info{LogID: s.id, Store: "postgres", ReadOnly: s.why, Limits: s.opts.Limits}
@@ -90,12 +98,11 @@ func (s *Store) infoBy(ctx context.Context, run runner) (driver.Info, error) {
 }
 
 // StreamVersion returns the version of stream's last record, 0 if it has none.
-func (s *Store) StreamVersion(ctx context.Context, stream string) (version uint64, err error) {
+func (s *Store) StreamVersion(ctx context.Context, stream string) (uint64, error) {
 	if !text(stream) {
 		return 0, s.usable(ctx)
 	}
-	err = s.query(ctx, "version of a stream", s.sql.version, []any{stream}, func(rows pgx.Rows) error { return rows.Scan((*uint64Of)(&version)) })
-	return version, err
+	return s.versions.do(ctx, s, stream)
 }
 
 // PositionAt returns the last position whose time is at or before t, 0 if there
