@@ -23,6 +23,7 @@ import (
 	"github.com/annals-db/annals/memstore"
 	"github.com/annals-db/annals/move"
 	"github.com/annals-db/annals/pgstore"
+	"github.com/annals-db/annals/sqlitestore"
 )
 
 // kinds make an empty store whose log has the given ID.
@@ -30,6 +31,10 @@ var kinds = map[string]func(t *testing.T, id driver.ID) driver.Log{
 	"memory": func(_ *testing.T, id driver.ID) driver.Log { return memstore.New(&memstore.Options{LogID: id}) },
 	"file": func(t *testing.T, id driver.ID) driver.Log {
 		return openFile(t, filepath.Join(t.TempDir(), "log"), &filestore.Options{LogID: id, SegmentBytes: 1 << 14})
+	},
+	"sqlite": func(t *testing.T, id driver.ID) driver.Log {
+		s, err := sqlitestore.Open(filepath.Join(t.TempDir(), "log.db"), &sqlitestore.Options{LogID: id})
+		return opened(t, s, err)
 	},
 	"postgres": func(t *testing.T, id driver.ID) driver.Log {
 		s, err := pgstore.Open(t.Context(), pgserver.Shared(t).NewDatabase(t), &pgstore.Options{LogID: id})
@@ -174,7 +179,7 @@ func TestALogGoesRoundAllStores(t *testing.T) {
 	newWriter(first, 10).write(t, 300)
 	want, hash := export(t, first), [32]byte{}
 	from := first
-	for _, name := range []string{"postgres", "memory", "file"} {
+	for _, name := range []string{"sqlite", "postgres", "memory", "file"} {
 		to := kinds[name](t, logID(t, first))
 		r, err := move.Copy(t.Context(), from, to, nil)
 		if err != nil {

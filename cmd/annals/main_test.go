@@ -41,6 +41,9 @@ func TestScripts(t *testing.T) {
 // stores are the kinds of store beside the default, each with what returns the
 // URL of a new one.
 var stores = map[string]func(t *testing.T, e *testscript.Env) string{
+	"sqlite": func(_ *testing.T, e *testscript.Env) string {
+		return "sqlite:" + filepath.Join(e.WorkDir, "annals.sqlite")
+	},
 	"postgres": func(t *testing.T, _ *testscript.Env) string { return pgserver.Shared(t).NewDatabase(t) },
 }
 

@@ -32,6 +32,7 @@ type opening struct {
 // schemes open the kinds of store that this build has, by URL scheme.
 var schemes = map[string]func(ctx context.Context, a *app, url string, o opening) (driver.Log, error){
 	"file":       openFile,
+	"sqlite":     openSQLite,
 	"postgres":   openPostgres,
 	"postgresql": openPostgres,
 	"mem": func(_ context.Context, _ *app, _ string, o opening) (driver.Log, error) {
@@ -39,7 +40,7 @@ var schemes = map[string]func(ctx context.Context, a *app, url string, o opening
 	},
 }
 
-const knownSchemes = "file:PATH, mem: and postgres://…"
+const knownSchemes = "file:PATH, mem:, sqlite:PATH and postgres://…"
 
 // storeURL returns the URL of the store: flag, environment, file, default.
 func (a *app) storeURL() string {
