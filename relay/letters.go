@@ -93,6 +93,30 @@ func (l *Letters) Retry(ctx context.Context, key string) (int, error) {
 	}
 }
 
+// Messages yields what a retry of a key's dead letter would publish.
+func (l *Letters) Messages(ctx context.Context, key string) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
+		letter, err := l.Find(ctx, key)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		info, err := l.r.log.Info(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, p := range letter.Positions {
+			for rec, err := range l.r.log.Read(ctx, driver.Query{}, driver.ReadOptions{After: p - 1, UpTo: p}) {
+				m := l.r.message(&rec, info.LogID)
+				if !yield(&m, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
 // publish publishes a letter's events until one fails, and returns how many it did.
 func (l *Letters) publish(ctx context.Context, letter *Letter, log driver.ID) (int, error) {
 	for n, p := range letter.Positions {

@@ -14,6 +14,7 @@ type Message struct {
 	// published. With Log it is unique among all logs.
 	ID     string
 	Log    driver.ID
+	Relay  string // the relay's name
 	Key    string // messages of one key are published in order
 	Source string // of the CloudEvent
 	Record driver.Record
@@ -23,9 +24,10 @@ type Message struct {
 // specification.
 type Attribute struct{ Name, Value string }
 
-// MessageID is the log's ID and the position, for brokers that drop repeats by
-// one name: "0198f0c4-…-17".
-func (m *Message) MessageID() string { return m.Log.String() + "-" + m.ID }
+// MessageID is the relay's name, the log's ID and the position, for brokers that
+// drop repeats by one name: "orders-0198f0c4-…-17". Two relays that publish
+// one event to one place do so with two.
+func (m *Message) MessageID() string { return m.Relay + "-" + m.Log.String() + "-" + m.ID }
 
 // ContentType is the media type of the event's data.
 func (m *Message) ContentType() string {

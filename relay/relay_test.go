@@ -129,7 +129,7 @@ func TestEverythingIsPublishedOnceInOrderAndGoesOnWhereItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := b.got[6]
-	if m.Key != "item-2" || m.MessageID() != info.LogID.String()+"-7" || m.Source != "urn:uuid:"+info.LogID.String() {
+	if m.Key != "item-2" || m.MessageID() != "out-"+info.LogID.String()+"-7" || m.Source != "urn:uuid:"+info.LogID.String() {
 		t.Errorf("message 7 is %+v", m)
 	}
 }

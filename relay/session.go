@@ -107,7 +107,7 @@ func (s *session) passBlocked(ctx context.Context, records []driver.Record) (mes
 }
 
 func (r *Relay) message(rec *driver.Record, log driver.ID) Message {
-	return Message{ID: strconv.FormatUint(uint64(rec.Position), 10), Log: log, Key: r.opts.Key(rec), Source: r.source(log), Record: *rec}
+	return Message{ID: strconv.FormatUint(uint64(rec.Position), 10), Log: log, Relay: r.name, Key: r.opts.Key(rec), Source: r.source(log), Record: *rec}
 }
 
 // deliver publishes messages, and sets aside what cannot be.

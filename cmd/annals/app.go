@@ -71,6 +71,7 @@ func (a *app) execute(ctx context.Context, args []string) error {
 		a.logCommand(), a.showCommand(), a.diffCommand(), a.blameCommand(), a.firstCommand(), a.bisectCommand(),
 		a.traceCommand(), a.queryCommand(), a.whatIfCommand(), a.foldCommand(),
 		a.importCommand(), a.exportCommand(), a.copyCommand(),
+		a.projectionCommand(), a.relayCommand(), a.groupCommand(), a.deadCommand(),
 		a.verifyCommand(), a.infoCommand(), a.backupCommand(), a.restoreCommand(),
 		a.auditCommand(),
 		a.benchCommand(), a.demoCommand(), a.errorsCommand(), a.versionCommand(),

@@ -13,6 +13,8 @@ import (
 	"github.com/annals-db/annals/internal/rows"
 	"github.com/annals-db/annals/internal/wire"
 	"github.com/annals-db/annals/move"
+	"github.com/annals-db/annals/projection"
+	"github.com/annals-db/annals/relay"
 )
 
 // The exit codes.
@@ -84,6 +86,10 @@ var kinds = []kind{
 	{"locked", exitUnavailable, "Another process, which it names, has the store open for writing. Reading is possible beside it.", as[*driver.LockedError]},
 	{"read-only", exitUnavailable, "The store can be read but not written; it says why: its directory, a failed sync, damage.", is(driver.ErrReadOnly, fs.ErrPermission)},
 	{"unavailable", exitUnavailable, "The store cannot be reached, or its disk has no room for now.", is(driver.ErrUnavailable)},
+	{"configuration", exitUsage, "The configuration file is wrong; it says in which line or field.", as[*configError]},
+	{"checkpoint", exitFailed, "The log is not the one, or not the history, that a projection or relay has worked on: a restored backup, another log. Take the right log, or reset the projection.", func(err error) bool {
+		return as[*projection.CheckpointError](err) || as[*relay.CheckpointError](err)
+	}},
 	{"invalid", exitFailed, "A line, row or field of the input, which it names, cannot be taken. Nothing of it was written.", func(err error) bool {
 		return as[*driver.InvalidError](err) || as[*wire.Error](err) || as[*rows.BadRow](err)
 	}},

@@ -186,3 +186,21 @@ func TestAStreamThatIsMissingIsWaitedFor(t *testing.T) {
 		t.Errorf("%d messages, want 1", n)
 	}
 }
+
+func TestTwoRelaysIntoOneStreamDoNotTakeEachOthersMessagesForRepeats(t *testing.T) {
+	js, stream := start(t, jetstream.StreamConfig{})
+	log := memstore.New(nil)
+	appendEvent(t, log, "item-1", `{}`)
+	for _, name := range []string{"one", "two"} {
+		r, err := relay.New(log, name, natssink.New(js, &natssink.Options{Subject: func(*relay.Message) string { return "events." + name }}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(received(t, stream)); n != 2 {
+		t.Errorf("%d messages, want 2", n)
+	}
+}
