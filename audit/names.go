@@ -33,7 +33,6 @@ const (
 	snapshotCompleted    = "SnapshotCompleted"
 	rereadChunk          = "RereadChunk"
 	rereadCompleted      = "RereadCompleted"
-	timelineChanged      = "TimelineChanged"
 	partsAbandoned       = "PartsAbandoned"
 
 	transactionPart = "TransactionPart"

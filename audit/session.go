@@ -115,6 +115,15 @@ func (s *session) run(ctx context.Context) error {
 	return s.receive(ctx)
 }
 
+// broken names what the server could not send.
+func (s *session) broken(err *pgconn.PgError) error {
+	if err.Code == "22021" || err.Code == "22P05" {
+		return &RefusedError{What: "slot " + s.o.Slot, Reason: "a value has no text form in UTF-8: " + err.Message,
+			Mend: "keep such bytes in a column of type bytea, and the database in the encoding UTF8; what is behind this value can be captured by another slot only"}
+	}
+	return fmt.Errorf("follow slot %q: %w", s.o.Slot, err)
+}
+
 func slotError(err error, slot string) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "55006" {
@@ -214,7 +223,7 @@ func (s *session) message(ctx context.Context, m pgproto3.BackendMessage) error 
 			return s.change(ctx, x.WALData)
 		}
 	case *pgproto3.ErrorResponse:
-		return fmt.Errorf("follow slot %q: %w", s.o.Slot, pgconn.ErrorResponseToPgError(m))
+		return s.broken(pgconn.ErrorResponseToPgError(m))
 	case *pgproto3.CopyDone:
 		return fmt.Errorf("follow slot %q: %w: the server ended the stream", s.o.Slot, errSlotActive)
 	}
