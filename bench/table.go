@@ -18,5 +18,6 @@ func table() []row {
 		loadRow("the same, 50 such entities in turn", 50),
 	}
 	rows = append(rows, sqliteRows()...)
-	return append(append(rows, scaleRows()...), historyRows()...)
+	rows = append(append(rows, scaleRows()...), historyRows()...)
+	return append(rows, projectionRows()...)
 }

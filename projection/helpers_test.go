@@ -17,7 +17,7 @@ import (
 	"github.com/annals-db/annals/memstore"
 	"github.com/annals-db/annals/projection"
 	"github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite"
+	_ "github.com/ncruces/go-sqlite3/driver"
 )
 
 func TestMain(m *testing.M) {
@@ -106,7 +106,7 @@ func openSQLite(t testing.TB, path string) *sql.DB {
 }
 
 func sqlite(path string) (*sql.DB, error) {
-	return sql.Open("sqlite", "file:"+filepath.ToSlash(path)+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(normal)")
+	return sql.Open("sqlite3", "file:"+filepath.ToSlash(path)+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(normal)")
 }
 
 func openPostgres(t testing.TB) *sql.DB {
