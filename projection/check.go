@@ -29,7 +29,7 @@ func (p *partition) takeHead(ctx context.Context, cp *checkpoint) error {
 // check compares the log with the checkpoint: whether it is the same log, is
 // not shorter, and has the record that was handled last; thoroughly also
 // whether everything before the last tree head noted is the same.
-func (r *Runner) check(ctx context.Context, partition int, cp *checkpoint, thoroughly bool) error {
+func (r *Runner) check(ctx context.Context, cp *checkpoint, thoroughly bool) error {
 	refuse := func(format string, args ...any) error {
 		return &CheckpointError{r.name, r.version, cp.Position, fmt.Sprintf(format, args...)}
 	}

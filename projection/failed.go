@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/annals-db/annals/driver"
@@ -79,8 +80,7 @@ func (p *partition) leave(ctx context.Context) {
 	if err != nil || p.fresh || uint64(info.Head) < at || !p.moved(driver.Position(at)) {
 		return
 	}
-	p.until = driver.Position(at) // no more than what was scanned
-	if err := p.step(ctx, driver.Position(at), true); err != nil {
+	if _, err := p.step(ctx, nil, driver.Position(at), true); err != nil && !errors.Is(err, errMoved) {
 		p.r.opts.Logger.Warn("projection: the checkpoint could not be brought forward", "projection", p.r.name, "error", err)
 	}
 }

@@ -131,15 +131,12 @@ func (r *Runner) inlineOne(ctx context.Context, parked *parking, cp *checkpoint,
 	if !r.query.Matches(&rec.Event) {
 		return nil
 	}
-	if cp.Parked > 0 {
-		if waits, err := parked.holds(ctx, r.key(rec)); err != nil {
-			return err
-		} else if waits {
-			return parked.add(ctx, cp, 0, rec, nil)
+	if err := r.partitions[0].one(ctx, parked, cp, rec, apply); err != nil {
+		var f *failed
+		if errors.As(err, &f) {
+			return r.eventError(rec, 1, f.err)
 		}
-	}
-	if err := apply(ctx, rec); err != nil {
-		return r.eventError(rec, 1, err)
+		return fmt.Errorf("projection %s %s: inline: %w", r.name, r.version, err)
 	}
 	return nil
 }

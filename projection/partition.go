@@ -19,6 +19,7 @@ type partition struct {
 	scanned atomic.Uint64 // everything up to here has taken effect or does not concern it
 
 	saved  checkpoint // as it was seen last
+	chunk  []driver.Record
 	epoch  int
 	fresh  bool      // nothing was looked at yet in this run
 	looked time.Time // when the history was last compared with the checkpoint
@@ -44,6 +45,7 @@ func (f *failed) Error() string { return f.err.Error() }
 var (
 	errPaused  = errors.New("the projection is paused")
 	errNothing = errors.New("there is nothing to do")
+	errMoved   = errors.New("another runner has moved the checkpoint")
 )
 
 func (p *partition) reset() {
@@ -55,7 +57,7 @@ func (p *partition) reset() {
 // run handles events until ctx ends or something cannot be got past.
 func (p *partition) run(ctx context.Context) error {
 	for {
-		err := p.advance(ctx)
+		err := p.unless(p.advance(ctx))
 		if ctx.Err() != nil {
 			p.leave(ctx)
 			return ctx.Err()
@@ -81,28 +83,26 @@ func (p *partition) run(ctx context.Context) error {
 	}
 }
 
-// advance handles what there is, one transaction of it, or waits for more.
+// advance handles what there is, or waits for more.
 func (p *partition) advance(ctx context.Context) error {
 	info, err := p.r.log.Info(ctx)
 	if err != nil {
 		return err
 	}
-	head := info.Head
-	found := p.fresh || p.r.epoch.Load() != int64(p.epoch)
-	if !found {
-		if found, err = p.peek(ctx, head); err != nil {
-			return err
-		}
-	}
-	if found {
-		return p.step(ctx, head, false)
-	}
-	if p.moved(annals.Position(p.scanned.Load())) && time.Since(p.looked) >= p.r.opts.Poll {
-		return p.step(ctx, head, true)
+	at := annals.Position(p.scanned.Load())
+	switch {
+	case p.fresh || p.r.epoch.Load() != int64(p.epoch) || info.Head < at:
+		_, err := p.step(ctx, nil, at, false) // looks at the checkpoint
+		return err
+	case info.Head > at:
+		return p.stream(ctx, at, info.Head)
+	case p.moved(at) && time.Since(p.looked) >= p.r.opts.Poll:
+		_, err := p.step(ctx, nil, at, true)
+		return err
 	}
 	wait, cancel := context.WithTimeout(ctx, p.r.opts.Poll)
 	defer cancel()
-	_, err = p.r.log.Wait(wait, annals.Position(p.scanned.Load()))
+	_, err = p.r.log.Wait(wait, at)
 	if wait.Err() != nil && ctx.Err() == nil {
 		return nil
 	}
@@ -114,86 +114,111 @@ func (p *partition) moved(to annals.Position) bool {
 	return p.saved.Position < to || p.saved.HeadAt < to
 }
 
-// peek reports whether something between what was scanned and head concerns
-// the partition. Where nothing does, it was scanned.
-func (p *partition) peek(ctx context.Context, head annals.Position) (bool, error) {
-	at := annals.Position(p.scanned.Load())
-	if head <= at {
-		return head < at, nil // the log has lost its end: step says so
-	}
-	for rec, err := range p.r.log.Read(ctx, p.r.query, driver.ReadOptions{After: at, UpTo: head}) {
-		if err != nil {
-			return false, err
-		}
-		if p.r.partitionOf(&rec) == p.n {
-			return true, nil
-		}
-	}
-	p.at(head)
-	return false, nil
-}
-
 // at says that everything up to position is done.
 func (p *partition) at(position annals.Position) {
 	p.scanned.Store(uint64(position))
 	p.r.notify()
 }
 
-// step is one transaction: with the checkpoint locked it handles a batch of
-// events and moves the checkpoint behind them. flush moves it although there
-// was nothing to handle.
-func (p *partition) step(ctx context.Context, head annals.Position, flush bool) error {
+// chunkBytes is how many bytes of records are read ahead of a transaction, besides the last one.
+const chunkBytes = 4 << 20
+
+// stream reads what lies between from and head and handles it, batch after batch.
+func (p *partition) stream(ctx context.Context, from, head annals.Position) error {
+	size, chunk := 0, p.chunk[:0] // the memory of the last time
+	defer func() { clear(chunk[:cap(chunk)]); p.chunk = chunk }()
+	handle := func(upTo annals.Position) error {
+		for rest := chunk; len(rest) > 0; {
+			n, err := p.step(ctx, rest, upTo, false)
+			if err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		chunk, size = chunk[:0], 0
+		return nil
+	}
+	for rec, err := range p.r.log.Read(ctx, p.r.query, driver.ReadOptions{After: from, UpTo: head}) {
+		if err != nil {
+			return err
+		}
+		if p.r.partitionOf(&rec) != p.n {
+			continue
+		}
+		chunk, size = append(chunk, rec), size+len(rec.Data)
+		if len(chunk) == p.r.opts.Batch || size > chunkBytes {
+			if err := handle(rec.Position); err != nil {
+				return p.unless(err)
+			}
+		}
+	}
+	if len(chunk) == 0 {
+		p.at(head)
+		return nil
+	}
+	return p.unless(handle(head))
+}
+
+// unless returns err unless it only says that another runner was faster.
+func (p *partition) unless(err error) error {
+	if errors.Is(err, errMoved) {
+		p.r.notify()
+		return nil
+	}
+	return err
+}
+
+// step is one transaction: with the checkpoint locked, and where it was left, it handles
+// records, the next ones of the partition, and moves the checkpoint behind them;
+// behind all of them that is upTo. flush moves it although there are none. It
+// returns how many records were handled.
+func (p *partition) step(ctx context.Context, records []driver.Record, upTo annals.Position, flush bool) (n int, err error) {
 	var cp checkpoint
-	err := p.r.update(ctx, func(ctx context.Context, b Book, apply func(context.Context, *driver.Record) error) error {
+	err = p.r.update(ctx, func(ctx context.Context, b Book, apply func(context.Context, *driver.Record) error) error {
 		at, v, err := p.lock(ctx, b)
 		if err != nil {
 			return err
 		}
 		cp = *at
-		from, err := p.from(ctx, &cp, v, head)
-		if err != nil {
+		if err := p.known(ctx, &cp, v); err != nil {
 			return err
 		}
-		end := head
+		end := upTo
 		if v.Hold != nil && now().Before(v.Hold.Until) {
 			end = min(end, v.Hold.At)
 		}
-		if p.until > from {
+		if p.until > cp.Position {
 			end = min(end, p.until)
 		}
-		done, n := min(from, end), 0
-		if end <= from && done <= cp.Position && !(flush && p.moved(done)) {
-			return errPausedIf(end < head)
+		if n, end, err = p.batch(ctx, b, apply, &cp, records, end); err != nil {
+			return err
 		}
-		done = max(done, cp.Position)
-		if end > from {
-			if done, n, err = p.batch(ctx, b, apply, &cp, from, end); err != nil {
-				return err
-			}
+		if n == 0 && end <= cp.Position && !(flush && p.moved(end)) {
+			return errPausedIf(len(records) > 0)
 		}
-		cp.Position, cp.Updated, cp.Failure = done, now(), nil
-		if done == head && n == 0 {
+		cp.Position, cp.Updated, cp.Failure = max(end, cp.Position), now(), nil
+		if n == 0 {
 			if err := p.takeHead(ctx, &cp); err != nil {
 				return err
 			}
 		}
 		return save(ctx, b, checkpointKey(p.r.name, p.r.version, p.n), cp)
 	})
-	if errors.Is(err, errNothing) { // another runner was faster
-		p.r.notify()
-		return nil
+	if errors.Is(err, errNothing) {
+		return 0, nil
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if p.until > 0 && cp.Position >= p.until {
 		p.until = 0
 	}
 	p.saved, p.looked = cp, time.Now()
 	p.at(cp.Position)
-	return nil
+	return n, nil
 }
 
+// errPausedIf says why a step did nothing.
 func errPausedIf(held bool) error {
 	if held {
 		return errPaused
@@ -226,73 +251,71 @@ func (p *partition) lock(ctx context.Context, b Book) (*checkpoint, *version, er
 	return cp, v, nil
 }
 
-// from returns the position to go on after: that of the checkpoint, or what was
-// scanned since.
-func (p *partition) from(ctx context.Context, cp *checkpoint, v *version, head annals.Position) (annals.Position, error) {
-	known := !p.fresh && v.Epoch == p.epoch && cp.Position == p.saved.Position && cp.Updated.Equal(p.saved.Updated)
-	if !known || cp.Position > head || time.Since(p.looked) >= p.r.opts.Poll {
-		if err := p.r.check(ctx, p.n, cp, !known); err != nil {
-			return 0, err
+// known compares the checkpoint with what this partition has left, and the log
+// with the checkpoint; where another has moved it, it returns errMoved.
+func (p *partition) known(ctx context.Context, cp *checkpoint, v *version) error {
+	same := !p.fresh && v.Epoch == p.epoch && cp.Position == p.saved.Position && cp.Updated.Equal(p.saved.Updated)
+	if !same || time.Since(p.looked) >= p.r.opts.Poll {
+		if err := p.r.check(ctx, cp, !same); err != nil {
+			return err
 		}
+		p.looked = time.Now()
 	}
-	p.epoch, p.fresh = v.Epoch, false
-	if known {
-		return max(cp.Position, annals.Position(p.scanned.Load())), nil
+	if same {
+		return nil
 	}
-	p.saved = *cp
+	p.epoch, p.fresh, p.saved = v.Epoch, false, *cp
 	p.scanned.Store(uint64(cp.Position))
-	return cp.Position, nil
+	return errMoved
 }
 
-// batch handles events between from and end. It returns the position up to
-// which all is done, and how many events that was.
-func (p *partition) batch(ctx context.Context, b Book, apply func(context.Context, *driver.Record) error, cp *checkpoint, from, end annals.Position) (annals.Position, int, error) {
+// batch handles records up to and with position end. It returns how many it
+// has handled, and the position up to which all is done.
+func (p *partition) batch(ctx context.Context, b Book, apply func(context.Context, *driver.Record) error, cp *checkpoint, records []driver.Record, end annals.Position) (int, annals.Position, error) {
 	began, n := time.Now(), 0
-	var last driver.Record
 	parked := parking{r: p.r, b: b}
-	for rec, err := range p.r.log.Read(ctx, p.r.query, driver.ReadOptions{After: from, UpTo: end}) {
-		if err != nil {
-			if n > 0 && p.r.oneWay {
-				end = last.Position
-				break
-			}
-			return 0, 0, err
+	for i := range records {
+		rec := &records[i]
+		if rec.Position > end {
+			break
 		}
-		if p.r.partitionOf(&rec) != p.n {
-			continue
-		}
-		waits := false
-		if cp.Parked > 0 {
-			if waits, err = parked.holds(ctx, p.r.key(&rec)); err != nil {
-				return 0, 0, err
-			}
-		}
-		switch {
-		case waits:
-			err = parked.add(ctx, cp, p.n, &rec, nil)
-		case p.bad.park && rec.Position == p.bad.position:
-			err = parked.add(ctx, cp, p.n, &rec, p.bad.failure)
-		default:
-			if err = apply(ctx, &rec); err != nil {
-				err = &failed{rec, n == 0, err}
-			}
-		}
-		if err != nil {
+		if err := p.one(ctx, &parked, cp, rec, apply); err != nil {
 			if n > 0 && p.r.oneWay { // what is done cannot be undone; it comes first next time
-				end = last.Position
+				end = records[n-1].Position
 				break
+			}
+			var f *failed
+			if errors.As(err, &f) {
+				f.first = n == 0
 			}
 			return 0, 0, err
 		}
-		n++
-		last = rec
-		if n == p.r.opts.Batch || n%16 == 0 && time.Since(began) >= p.r.opts.BatchTime {
+		if n++; n%16 == 0 && n < len(records) && time.Since(began) >= p.r.opts.BatchTime {
 			end = rec.Position
 			break
 		}
 	}
 	if n > 0 {
-		cp.Last, cp.Leaf, cp.Time = last.Position, leaf(&last), last.Time
+		last := &records[n-1]
+		cp.Last, cp.Leaf, cp.Time = last.Position, leaf(last), last.Time
 	}
-	return end, n, nil
+	return n, end, nil
+}
+
+// one handles one record, or sets it aside.
+func (p *partition) one(ctx context.Context, parked *parking, cp *checkpoint, rec *driver.Record, apply func(context.Context, *driver.Record) error) error {
+	if cp.Parked > 0 {
+		if waits, err := parked.holds(ctx, p.r.key(rec)); err != nil {
+			return err
+		} else if waits {
+			return parked.add(ctx, cp, p.n, rec, nil)
+		}
+	}
+	if p.bad.park && rec.Position == p.bad.position {
+		return parked.add(ctx, cp, p.n, rec, p.bad.failure)
+	}
+	if err := apply(ctx, rec); err != nil {
+		return &failed{rec: *rec, err: err}
+	}
+	return nil
 }

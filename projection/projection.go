@@ -221,7 +221,7 @@ func (d *dispatch[T]) handle(ctx context.Context, tx T, r *driver.Record) (err e
 			err = fmt.Errorf("the handler panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	if d.typed[r.Type] {
+	if len(d.typed) > 0 && d.typed[r.Type] {
 		events, err := d.db.Decode(*r)
 		if err != nil {
 			return err
