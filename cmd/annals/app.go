@@ -65,7 +65,7 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	f.DurationVar(&a.timeout, "timeout", 0, "give up after this time (default never)")
 	// The names are those of flags above, so that this cannot fail.
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "jsonl", "none"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = root.RegisterFlagCompletionFunc("store", cobra.FixedCompletions([]string{"file:", "sqlite:", "postgres://", "mem:"}, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("store", cobra.FixedCompletions([]string{"file:", "sqlite:", "postgres://", "nats://", "mem:"}, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.stateCommand(),
 		a.logCommand(), a.showCommand(), a.diffCommand(), a.blameCommand(), a.firstCommand(), a.bisectCommand(),

@@ -69,7 +69,7 @@ func (a *app) copy(ctx context.Context, from, to string, c copying) error {
 	if err != nil {
 		return err
 	}
-	o := opening{want: toWrite}
+	o := opening{want: toWrite, source: source}
 	if !c.newLog {
 		o.logID = info.LogID
 	}

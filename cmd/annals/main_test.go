@@ -9,11 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/annals-db/annals/filestore"
@@ -59,6 +62,27 @@ func TestScriptsOnEveryStore(t *testing.T) {
 	}
 }
 
+// TestScriptsOnACluster runs some of them on one server of NATS; what a
+// cluster of several does is tested in package replica.
+func TestScriptsOnACluster(t *testing.T) {
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(time.Minute) {
+		t.Fatal("the NATS server is not ready")
+	}
+	var logs atomic.Int64
+	p := params(func(e *testscript.Env) string {
+		e.Setenv("SERVER", s.ClientURL())
+		e.Setenv("DATABASE", pgserver.Shared(t).NewDatabase(t))
+		return fmt.Sprintf("%s/log%d?dir=%s&replicas=1&unverified", s.ClientURL(), logs.Add(1), filepath.Join(e.WorkDir, "node"))
+	}, "testdata/stores/*.txtar", "testdata/nats/*.txtar")
+	testscript.Run(t, p)
+}
+
 // TestScriptsOnPostgres runs the sessions that are about PostgreSQL.
 func TestScriptsOnPostgres(t *testing.T) {
 	p := params(func(e *testscript.Env) string {
@@ -96,9 +120,18 @@ func params(store func(e *testscript.Env) string, match ...string) testscript.Pa
 			return os.Geteuid() == 0, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "interrupt": interrupt, "hold": hold, "flip": flip, "retail": makeRetail, "bytes": makeBytes, "long": makeLong, "default-store": onDefaultStore, "brokers": brokers, "received": received,
+			"exits": exits, "interrupt": interrupt, "hold": hold, "flip": flip, "retail": makeRetail, "bytes": makeBytes, "long": makeLong, "default-store": onDefaultStore, "hash": keepHash, "brokers": brokers, "received": received,
 		},
 	}
+}
+
+// hash FILE puts the running hash that the last command printed into a file.
+func keepHash(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile(`"hash":"([0-9a-f]{64})"`).FindStringSubmatch(ts.ReadFile("stdout"))
+	if found == nil {
+		ts.Fatalf("there is no hash in what was printed")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(found[1]+"\n"), 0o600))
 }
 
 type defaultStoreKey struct{}

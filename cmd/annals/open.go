@@ -25,14 +25,16 @@ const defaultStore = "file:annals.db"
 
 // opening is how a store is opened.
 type opening struct {
-	want  access
-	logID driver.ID // of the log where the store is made; zero for a random one
+	want   access
+	logID  driver.ID  // of the log where the store is made; zero for a random one
+	source driver.Log // what is to be copied to the store; nil for nothing
 }
 
 // schemes open the kinds of store that this build has, by URL scheme.
 var schemes = map[string]func(ctx context.Context, a *app, url string, o opening) (driver.Log, error){
 	"file":       openFile,
 	"sqlite":     openSQLite,
+	"nats":       openNATS,
 	"postgres":   openPostgres,
 	"postgresql": openPostgres,
 	"mem": func(_ context.Context, _ *app, _ string, o opening) (driver.Log, error) {
@@ -40,7 +42,7 @@ var schemes = map[string]func(ctx context.Context, a *app, url string, o opening
 	},
 }
 
-const knownSchemes = "file:PATH, mem:, sqlite:PATH and postgres://…"
+const knownSchemes = "file:PATH, mem:, sqlite:PATH, postgres://… and nats://…"
 
 // storeURL returns the URL of the store: flag, environment, file, default.
 func (a *app) storeURL() string {

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/annals-db/annals/driver"
+	"github.com/annals-db/annals/filestore"
+	"github.com/annals-db/annals/move"
+	"github.com/annals-db/annals/replica"
+)
+
+// natsURL is a node of a replicated log: nats://HOST,HOST/NAME?dir=PATH, with
+// the parameters replicas, unverified, system, node and seed.
+type natsURL struct {
+	servers, dir string
+	opts         replica.Options
+}
+
+const natsForm = "nats://HOST,HOST/NAME?dir=PATH"
+
+func parseNATS(text string) (n natsURL, err error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return n, usagef("store %q: write %s", redact(text), natsForm)
+	}
+	q := u.Query()
+	n.dir = q.Get("dir")
+	if n.dir == "" {
+		return n, usagef("store %q: a node of a cluster keeps a copy of its own: say in which directory, %s", redact(text), natsForm)
+	}
+	n.opts.Name, n.opts.Node, n.opts.System = strings.Trim(u.Path, "/"), q.Get("node"), q.Get("system")
+	if n.opts.Unverified, err = flag(q, "unverified"); err != nil {
+		return n, err
+	}
+	if n.opts.Seed, err = flag(q, "seed"); err != nil {
+		return n, err
+	}
+	if text := q.Get("replicas"); text != "" {
+		if n.opts.Replicas, err = strconv.Atoi(text); err != nil || n.opts.Replicas < 1 {
+			return n, usagef("store: replicas=%s is not a number from 1", text)
+		}
+	}
+	for name := range q {
+		switch name {
+		case "dir", "node", "system", "unverified", "seed", "replicas":
+		default:
+			return n, usagef("store: there is no parameter %q; there are dir, node, replicas, seed, system and unverified", name)
+		}
+	}
+	var servers []string
+	for host := range strings.SplitSeq(u.Host, ",") {
+		servers = append(servers, (&url.URL{Scheme: u.Scheme, User: u.User, Host: host}).String())
+	}
+	n.servers = strings.Join(servers, ",")
+	return n, nil
+}
+
+// flag returns a parameter that is true or false; given without a value it is true.
+func flag(q url.Values, name string) (bool, error) {
+	if !q.Has(name) {
+		return false, nil
+	}
+	if q.Get(name) == "" {
+		return true, nil
+	}
+	b, err := strconv.ParseBool(q.Get(name))
+	if err != nil {
+		return false, usagef("store: %s=%s is neither true nor false", name, q.Get(name))
+	}
+	return b, nil
+}
+
+func openNATS(ctx context.Context, a *app, text string, o opening) (driver.Log, error) {
+	n, err := parseNATS(text)
+	if err != nil {
+		return nil, err
+	}
+	if o.source != nil {
+		if err := n.bring(ctx, a, o); err != nil {
+			return nil, err
+		}
+		n.opts.Seed = true
+		n.opts.Node = first(n.opts.Node, fmt.Sprintf("copy-%d", os.Getpid()))
+	}
+	n.opts.Logger = a.logger()
+	log, err := replica.Open(ctx, n.servers, n.dir, &n.opts)
+	if err != nil {
+		return nil, err
+	}
+	if o.source != nil {
+		if err := seeded(ctx, log); err != nil {
+			return nil, errors.Join(err, log.Close())
+		}
+	}
+	return log, nil
+}
+
+// seeded waits until the cluster has what the node's copy has: before, no node sequences.
+func seeded(ctx context.Context, log *replica.Store) error {
+	for {
+		s, err := log.Status(ctx)
+		switch {
+		case err != nil:
+			return err
+		case s.Fault != nil:
+			return s.Fault
+		case s.Leading, s.Sequencer != "" && s.Sequencer != s.Node:
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("the cluster takes the node's copy: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// bring copies the log to the node's own directory, from which the cluster is
+// seeded, unless something is there already.
+func (n *natsURL) bring(ctx context.Context, a *app, o opening) error {
+	if entries, err := os.ReadDir(n.dir); len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil // an earlier copy, which is completed through the cluster
+	}
+	copied, err := filestore.Open(n.dir, &filestore.Options{LogID: o.logID, Logger: a.logger()})
+	if err != nil {
+		return err
+	}
+	bar := a.progress("copying to "+n.dir, "events", -1)
+	defer bar.finish()
+	_, err = move.Copy(ctx, o.source, copied, &move.Options{NewLog: o.logID == driver.ID{}, Progress: func(done, total driver.Position) { bar.set(int64(done), int64(total)) }})
+	if err = errors.Join(err, copied.Close()); err != nil {
+		return fmt.Errorf("the node's own copy: %w", err)
+	}
+	return nil
+}
