@@ -93,6 +93,7 @@ func (s *Store) findStream(ctx context.Context, id driver.ID, create bool) (driv
 		}
 		if err == nil {
 			info = made.CachedInfo()
+			s.stream.Store(&made)
 		}
 	}
 	if err != nil {
