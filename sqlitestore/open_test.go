@@ -212,3 +212,23 @@ func TestATransactionOfTheApplicationThatTakesTooLongIsNamed(t *testing.T) {
 	}
 	equal(t, "first position", appendTo(t, s, event("item-1")).First, driver.Position(1))
 }
+
+// A kill does not show whether commits are synced; what SQLite says does.
+func TestEveryConnectionThatWritesSyncsItsCommits(t *testing.T) {
+	s := open(t, newFile(t), nil)
+	check := func(who string, row func(query string) *sql.Row) {
+		t.Helper()
+		var mode string
+		var level int
+		if err := errors.Join(row(`PRAGMA journal_mode`).Scan(&mode), row(`PRAGMA synchronous`).Scan(&level)); err != nil || mode != "wal" || level != 2 {
+			t.Errorf("%s is in mode %q with synchronous %d and %v", who, mode, level, err)
+		}
+	}
+	check("the application's connection", func(q string) *sql.Row { return s.DB().QueryRow(q) })
+	err := s.Update(testContext(t), func(tx *sql.Tx, log driver.Log) error {
+		check("the writer", func(q string) *sql.Row { return tx.QueryRow(q) })
+		return nil
+	})
+	equal(t, "error", err, error(nil))
+	equal(t, "durability", appendTo(t, s, event("item-1")).Durability, "fsync")
+}
