@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -122,7 +123,7 @@ func changeItem(c *audit.Change) item {
 // changed says what c changed, in words.
 func changed(c *audit.Change) string {
 	if c.Before == nil && c.After == nil {
-		return string(c.Data)
+		return tableChanged(c)
 	}
 	var parts []string
 	if c.Type == audit.RowUpdated {
@@ -135,4 +136,25 @@ func changed(c *audit.Change) string {
 		return string(c.After)
 	}
 	return "was " + string(c.Before)
+}
+
+// tableChanged says what happened to a table, in words.
+func tableChanged(c *audit.Change) string {
+	var d struct {
+		Columns       []audit.Column
+		Query, Reason string
+		Rows          int
+	}
+	if err := json.Unmarshal(c.Data, &d); err != nil {
+		return string(c.Data)
+	}
+	switch c.Type {
+	case audit.SchemaChanged:
+		return d.Query
+	case audit.TableTruncated:
+		return count(d.Rows, "row")
+	case audit.TableDropped:
+		return d.Reason
+	}
+	return count(len(d.Columns), "column")
 }

@@ -121,7 +121,7 @@ func (a *app) auditAgainst(cmd *cobra.Command, against string) error {
 	}
 	last := seals[len(seals)-1]
 	return a.one([]byte(asJSON(map[string]any{"ok": true, "seals": held, "position": last.Position, "hash": last.Hash})),
-		[][2]string{{"verified", fmt.Sprintf("the store is what %s say", count(held, "seal"))}, {"up to position", fmt.Sprint(last.Position)}, {"running hash", last.Hash}})
+		[][2]string{{"verified", "the store is as it was sealed"}, {"seals", fmt.Sprint(held)}, {"up to position", fmt.Sprint(last.Position)}, {"running hash", last.Hash}})
 }
 
 // seals reads seals from a file, a store or standard input.
