@@ -31,7 +31,7 @@ func (w *writer) commitOrdered() {
 	}
 	if err != nil {
 		if judged {
-			order.Leading.Store(false)
+			order.Fail()
 		}
 		w.fail(err)
 		return

@@ -24,6 +24,7 @@ var logs *stock
 
 func TestMain(m *testing.M) {
 	stockMain()
+	nodeMain()
 	dir, err := os.MkdirTemp("", "annals-nats-")
 	if err == nil {
 		shared, err = natscluster.StartChild(dir)

@@ -127,7 +127,6 @@ func (s *Store) publish(records []driver.Record) (wait func() error) {
 	}()
 	return func() error {
 		if err := <-done; err != nil {
-			signal(s.deposed)
 			return err
 		}
 		s.previous, s.tail = s.tail, next

@@ -157,7 +157,7 @@ func (s *Store) openCopy(dir string) error {
 	if s.opts.Store != nil {
 		o = *s.opts.Store
 	}
-	s.order = &quorum.Order{Publish: s.publish, GroupBytes: min(s.payload()*3/4, 1<<20)}
+	s.order = &quorum.Order{Publish: s.publish, Failed: func() { signal(s.deposed) }, GroupBytes: min(s.payload()*3/4, 1<<20)}
 	o.ReadOnly, o.LogID, o.Limits, o.Clock, o.Order = false, s.logID, s.opts.Limits, s.opts.Clock, s.order
 	if o.Logger == nil {
 		o.Logger = s.opts.Logger

@@ -108,6 +108,9 @@ func (p *Process) Kill() {
 	_ = p.cmd.Wait()
 }
 
+// Signal sends the servers' process a signal.
+func (p *Process) Signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
+
 // Stop stops the servers.
 func (p *Process) Stop() {
 	p.stdin.Close()

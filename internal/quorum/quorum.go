@@ -26,4 +26,14 @@ type Order struct {
 	// Leading says whether the store judges appends; else it takes only imports.
 	// The store sets it to false when an order has failed.
 	Leading atomic.Bool
+	// Failed, if not nil, is called then.
+	Failed func()
+}
+
+// Fail notes that an order has failed.
+func (o *Order) Fail() {
+	o.Leading.Store(false)
+	if o.Failed != nil {
+		o.Failed()
+	}
 }

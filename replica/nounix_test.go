@@ -1,0 +1,5 @@
+//go:build !unix
+
+package replica_test
+
+func nodeMain() {}
