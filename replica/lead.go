@@ -197,7 +197,7 @@ func (s *Store) send(ctx context.Context, m *message) error {
 
 // sendOnce publishes data once and returns the sequence that it got.
 func (s *Store) sendOnce(ctx context.Context, data []byte, after uint64) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, min(s.opts.Timeout, 5*time.Second))
+	ctx, cancel := context.WithTimeout(ctx, max(s.opts.Takeover/3, 500*time.Millisecond)) // then it may be lost
 	defer cancel()
 	msg := &nats.Msg{Subject: subject(s.opts.Name), Data: data, Header: nats.Header{expectedLastSeq: {strconv.FormatUint(after, 10)}}}
 	reply, err := s.nc.RequestMsgWithContext(ctx, msg)

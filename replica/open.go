@@ -113,6 +113,7 @@ func (s *Store) connect(ctx context.Context, url string) error {
 		nats.MaxPingsOutstanding(2),
 		nats.Timeout(s.opts.Timeout / 3),
 		nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectHandler(func(*nats.Conn) { s.connections.Add(1) }),
 		nats.ReconnectBufSize(-1), // what cannot be sent now fails now, and is sent again by its owner
 	}, s.opts.NATS...)
 	nc, err := nats.Connect(url, options...)

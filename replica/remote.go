@@ -23,6 +23,8 @@ type request struct {
 	number uint64
 	list   []*pending
 	sent   time.Time
+
+	connection uint64 // by which it was sent
 }
 
 const (
@@ -50,6 +52,7 @@ func (l *lane) remote(r role) (failed bool) {
 			again = append(again, l.collect(req, replies, &lost)...)
 		}
 	})
+	connection := l.s.connections.Load()
 	f := forward{node: l.s.id, epoch: r.epoch, session: l.session}
 	for !lost.Load() {
 		list := l.next(requestAppends, l.s.payload())
@@ -60,7 +63,7 @@ func (l *lane) remote(r role) (failed bool) {
 		if err := l.forward(&f, r.node, inbox, list); err != nil {
 			lost.Store(true)
 		}
-		under <- request{epoch: r.epoch, number: max(f.number, first), list: list, sent: time.Now()}
+		under <- request{epoch: r.epoch, number: max(f.number, first), list: list, sent: time.Now(), connection: connection}
 	}
 	close(under)
 	collector.Wait()
@@ -93,8 +96,7 @@ func (l *lane) forward(f *forward, to nodeID, inbox string, list []*pending) err
 // collect waits for the reply to req and gives the answers. It returns the
 // appends that have none.
 func (l *lane) collect(req request, replies <-chan *nats.Msg, lost *atomic.Bool) (again []*pending) {
-	// A sequencer that is waiting for the cluster needs time, one that is gone has a successor.
-	patience := time.NewTimer(time.Until(req.sent.Add(l.s.opts.Timeout)))
+	patience := time.NewTimer(time.Until(req.sent.Add(l.s.opts.Takeover))) // then it may be lost
 	defer patience.Stop()
 	look := time.NewTicker(l.s.opts.Takeover / 6)
 	defer look.Stop()
@@ -118,7 +120,7 @@ func (l *lane) collect(req request, replies <-chan *nats.Msg, lost *atomic.Bool)
 			}
 			return l.answers(req, msg.Data[8:], lost)
 		case <-look.C:
-			if r, _ := l.s.currentRole(); r.epoch != req.epoch {
+			if r, _ := l.s.currentRole(); r.epoch != req.epoch || l.s.connections.Load() != req.connection {
 				lost.Store(true)
 			}
 		case <-patience.C:

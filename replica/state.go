@@ -57,11 +57,11 @@ func (s *Store) bucket(ctx context.Context) (jetstream.KeyValue, error) {
 		AllowRollup:       true,
 		DenyDelete:        true,
 	}
-	stream, err := s.js.Stream(ctx, config.Name)
+	stream, err := s.findJS(ctx, config.Name)
 	for errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = s.js.CreateStream(ctx, config)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			stream, err = s.js.Stream(ctx, config.Name)
+			stream, err = s.findJS(ctx, config.Name)
 		}
 	}
 	if err != nil {

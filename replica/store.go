@@ -55,11 +55,12 @@ type Store struct {
 	foreign    uint64        // messages passed over
 	foreignSeq uint64        // of the last
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	closed atomic.Bool
-	direct sync.RWMutex // held for reading by appends by way of this node's own copy
+	ctx         context.Context // ends with Close
+	cancel      context.CancelFunc
+	wg          sync.WaitGroup
+	closed      atomic.Bool
+	connections atomic.Uint64 // how often the connection was made again
+	direct      sync.RWMutex  // held for reading by appends by way of this node's own copy
 }
 
 var (

@@ -104,12 +104,27 @@ func (s *Store) findStream(ctx context.Context, id driver.ID, create bool) (driv
 }
 
 func (s *Store) streamInfo(ctx context.Context) (*jetstream.StreamInfo, error) {
-	stream, err := s.js.Stream(ctx, streamName(s.opts.Name))
+	stream, err := s.findJS(ctx, streamName(s.opts.Name))
 	if err != nil {
 		return nil, err
 	}
 	s.stream.Store(&stream)
 	return stream.CachedInfo(), nil
+}
+
+// findJS looks a stream up, again as long as ctx lasts: while the servers elect
+// who answers, no one does.
+func (s *Store) findJS(ctx context.Context, name string) (jetstream.Stream, error) {
+	for {
+		once, cancel := context.WithTimeout(ctx, max(s.opts.Takeover/2, 500*time.Millisecond))
+		stream, err := s.js.Stream(once, name)
+		cancel()
+		retry := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
+		if !retry || ctx.Err() != nil {
+			return stream, err
+		}
+		sleep(ctx, 50*time.Millisecond)
+	}
 }
 
 // clusterError returns err as one that says what of the cluster failed, and
