@@ -42,16 +42,24 @@ func (s *Store) verifyDurability(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var faults []string
+	// A server that is down for now must not keep nodes from opening; that most
+	// of them sync is what an acknowledgement hangs on.
+	var faults, silent []string
 	for _, name := range keepers {
 		if always, ok := sync[name]; !ok {
-			faults = append(faults, fmt.Sprintf("server %s did not answer", name))
+			silent = append(silent, name)
 		} else if !always {
 			faults = append(faults, fmt.Sprintf("server %s has no sync_interval: always", name))
 		}
 	}
 	if len(keepers) < s.opts.Replicas {
 		faults = append(faults, fmt.Sprintf("the stream is kept by %d servers, %q", len(keepers), keepers))
+	}
+	if 2*len(silent) >= len(keepers) {
+		return fmt.Errorf("%w: of the servers that keep the stream, %q do not answer; has the cluster a quorum?", driver.ErrUnavailable, silent)
+	}
+	if silent != nil {
+		s.opts.Logger.Warn("servers that keep the stream do not answer whether they sync every write", "servers", silent)
 	}
 	s.verified = faults == nil
 	if faults != nil && !s.opts.Unverified {

@@ -78,8 +78,14 @@ func (s *Store) lead() {
 	s.order.Leading.Store(true)
 	s.serving.Unlock()
 	s.lane.stir()
+	check := time.NewTicker(s.opts.Takeover)
+	defer check.Stop()
 	for leading := true; leading; {
 		select {
+		case <-check.C:
+			if lost := s.streamLost(); lost {
+				leading = false // following finds out more
+			}
 		case <-s.deposed:
 			leading = false
 		case <-s.lease.changes:
@@ -102,6 +108,14 @@ func (s *Store) lead() {
 	s.tail.parts, s.tail.body = 0, nil
 	s.sequence.Store(s.tail.seq)
 	s.opts.Logger.Info("this node no longer sequences the log", "node", s.opts.Node, "epoch", epoch, "position", s.tail.head)
+}
+
+// streamLost reports whether the stream is gone, or another one by now.
+func (s *Store) streamLost() bool {
+	ctx, cancel := context.WithTimeout(s.ctx, s.opts.Takeover)
+	defer cancel()
+	info, err := s.streamInfo(ctx)
+	return errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && !info.Created.Equal(s.created)
 }
 
 // publish hands a group to the cluster; see quorum.Order. The tail is the
@@ -181,7 +195,7 @@ func (s *Store) send(ctx context.Context, m *message) error {
 			if err == nil && bytes.Equal(there, data) {
 				return nil // an earlier acknowledgement was lost
 			}
-			if err == nil {
+			if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) && s.streamShort(ctx, m.after) {
 				return errBehind
 			}
 		}
@@ -193,6 +207,15 @@ func (s *Store) send(ctx context.Context, m *message) error {
 		}
 		sleep(ctx, pause)
 	}
+}
+
+// streamShort reports whether the stream ends before sequence after: it has lost
+// something, or is another one.
+func (s *Store) streamShort(ctx context.Context, after uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Takeover)
+	defer cancel()
+	info, err := s.streamInfo(ctx)
+	return err == nil && info.State.LastSeq < after
 }
 
 // sendOnce publishes data once and returns the sequence that it got.

@@ -95,6 +95,7 @@ func (s *Store) follow(caught func(error)) error {
 	tick := time.NewTicker(s.opts.Takeover / 12)
 	defer tick.Stop()
 	last := time.Now() // when something came, or nothing had to
+	checked := time.Now()
 	for {
 		if s.tail.seq >= end {
 			if err := s.complete(); err != nil {
@@ -128,6 +129,13 @@ func (s *Store) follow(caught func(error)) error {
 			if s.lease.sequence() <= s.tail.seq {
 				last = time.Now()
 			}
+			if time.Since(checked) > s.opts.Takeover {
+				// A consumer does not tell that its stream is another one by now.
+				if _, err := s.checkStream(); err != nil {
+					return err
+				}
+				checked = time.Now()
+			}
 			if time.Since(last) > s.opts.Takeover {
 				return fmt.Errorf("nothing comes, though the stream is at sequence %d: %w", s.lease.sequence(), driver.ErrUnavailable)
 			}
@@ -140,7 +148,7 @@ func (s *Store) follow(caught func(error)) error {
 // checkStream returns the stream's last sequence, or an error if it has lost
 // what this node took from it.
 func (s *Store) checkStream() (end uint64, err error) {
-	ctx, cancel := context.WithTimeout(s.ctx, s.opts.Timeout)
+	ctx, cancel := context.WithTimeout(s.ctx, s.opts.Takeover)
 	defer cancel()
 	info, err := s.streamInfo(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

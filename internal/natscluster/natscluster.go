@@ -96,16 +96,20 @@ func (c *Cluster) Config(i int) string {
 	if c.opts.Route != nil {
 		advertise = "advertise: \"127.0.0.1:1\", " // where no one ever listens
 	}
+	cluster := ""
+	if c.opts.Servers > 1 {
+		cluster = fmt.Sprintf("cluster { name: annals, %slisten: %q, no_advertise: true, pool_size: 1, routes: [%s] }", advertise, c.routes[i], strings.Join(routes, ", "))
+	}
 	return fmt.Sprintf(`server_name: %s
 listen: %q
 %sjetstream { store_dir: %q, %s }
-cluster { name: annals, %slisten: %q, no_advertise: true, pool_size: 1, routes: [%s] }
+%s
 accounts {
   APP { jetstream: enabled, users: [{ user: app, password: app }] }
   SYS { users: [{ user: sys, password: sys }] }
 }
 system_account: SYS
-`, Name(i), c.clients[i], payload, filepath.ToSlash(c.Dir(i)), sync, advertise, c.routes[i], strings.Join(routes, ", "))
+`, Name(i), c.clients[i], payload, filepath.ToSlash(c.Dir(i)), sync, cluster)
 }
 
 // URL is that of the whole cluster; with servers given, of those only.
