@@ -18,13 +18,14 @@ type partition struct {
 	n       int
 	scanned atomic.Uint64 // everything up to here has taken effect or does not concern it
 
-	saved  checkpoint // as it was seen last
-	chunk  []driver.Record
-	epoch  int
-	fresh  bool      // nothing was looked at yet in this run
-	looked time.Time // when the history was last compared with the checkpoint
-	until  annals.Position
-	bad    struct {
+	saved   checkpoint // as it was seen last
+	chunk   []driver.Record
+	epoch   int
+	fresh   bool      // nothing was looked at yet in this run
+	looked  time.Time // when the checkpoint was last seen
+	checked time.Time // when the history was last compared with it
+	until   annals.Position
+	bad     struct {
 		position annals.Position
 		attempts int
 		failure  *Failure
@@ -92,6 +93,7 @@ func (p *partition) advance(ctx context.Context) error {
 	at := annals.Position(p.scanned.Load())
 	switch {
 	case p.fresh || p.r.epoch.Load() != int64(p.epoch) || info.Head < at:
+		p.checked = time.Time{}
 		_, err := p.step(ctx, nil, at, false) // looks at the checkpoint
 		return err
 	case info.Head > at:
@@ -255,11 +257,11 @@ func (p *partition) lock(ctx context.Context, b Book) (*checkpoint, *version, er
 // with the checkpoint; where another has moved it, it returns errMoved.
 func (p *partition) known(ctx context.Context, cp *checkpoint, v *version) error {
 	same := !p.fresh && v.Epoch == p.epoch && cp.Position == p.saved.Position && cp.Updated.Equal(p.saved.Updated)
-	if !same || time.Since(p.looked) >= p.r.opts.Poll {
+	if !same || time.Since(p.checked) >= p.r.opts.Poll {
 		if err := p.r.check(ctx, cp, !same); err != nil {
 			return err
 		}
-		p.looked = time.Now()
+		p.checked = time.Now()
 	}
 	if same {
 		return nil
