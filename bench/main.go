@@ -164,5 +164,7 @@ const footnotes = `
   connection of the same driver in WAL mode with synchronous = FULL, and nothing else: no tags, no hashes, no conditions.
 - A channel hand-off is a goroutine that is told the position when the append is acknowledged and reads that record. The upserts by hand are of
   decoded events in memory, through database/sql, 1,000 a transaction.
+- An INSERT each is a table by hand with unique IDs and versions, a prepared statement and so a transaction for each event, over 64 connections
+  to the same PostgreSQL server, started by the run with its default durability; pgstore has 8. PostgreSQL runs on the same CPUs.
 - An encoded event is 137 bytes here, 72 of them its JSON; the logs have 1,000 streams.
 `

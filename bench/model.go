@@ -147,24 +147,29 @@ func decisionRow() row {
 			if db == nil {
 				db = annals.New(log, nil)
 			}
-			return measure.Rate(e.window, writers, func(w int) (int, error) {
-				n := turns[w]
-				turns[w]++
-				course, student := fmt.Sprintf("%d-%d", w, n/perCourse), fmt.Sprintf("%d-%d", w, n)
-				_, err := db.Update(context.Background(), func(tx *annals.Tx) error {
-					s, err := courses.Fold(tx, "course:"+course)
-					if err != nil {
-						return err
-					}
-					if s.Taken >= perCourse {
-						return fmt.Errorf("course %s is full", course)
-					}
-					return tx.Append(enrolled{course, student})
-				})
-				return 1, err
-			})
+			return decisionRate(e, db, turns)
 		})
 	}}
+}
+
+// decisionRate is decisions a second: whether a course takes one more student.
+func decisionRate(e env, db *annals.DB, turns []int) (float64, error) {
+	return measure.Rate(e.window, len(turns), func(w int) (int, error) {
+		n := turns[w]
+		turns[w]++
+		course, student := fmt.Sprintf("%d-%d", w, n/perCourse), fmt.Sprintf("%d-%d", w, n)
+		_, err := db.Update(context.Background(), func(tx *annals.Tx) error {
+			s, err := courses.Fold(tx, "course:"+course)
+			if err != nil {
+				return err
+			}
+			if s.Taken >= perCourse {
+				return fmt.Errorf("course %s is full", course)
+			}
+			return tx.Append(enrolled{course, student})
+		})
+		return 1, err
+	})
 }
 
 // loadRow loads so many entities in turn.

@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // table is the rows, in the order they are measured and printed.
 func table() []row {
 	rows := []row{
@@ -18,6 +20,5 @@ func table() []row {
 		loadRow("the same, 50 such entities in turn", 50),
 	}
 	rows = append(rows, sqliteRows()...)
-	rows = append(append(rows, scaleRows()...), historyRows()...)
-	return append(rows, projectionRows()...)
+	return slices.Concat(rows, scaleRows(), historyRows(), projectionRows(), postgresRows())
 }
