@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"runtime"
 	"sync"
 
 	"github.com/annals-db/annals/driver"
@@ -81,6 +82,7 @@ func (g *gather[K, V]) run(s *Store) {
 			}
 			close(q.done)
 		}
+		runtime.Gosched() // those who were answered may ask again with those who wait
 	}
 }
 

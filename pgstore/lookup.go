@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -57,8 +58,12 @@ func (s *Store) askPages(ctx context.Context, lookups []lookup) ([]found, error)
 		types, tags, streams = append(types, l.key.types), append(tags, l.key.tags), append(streams, l.key.streams)
 		category, ids = append(category, l.key.category), append(ids, l.key.ids)
 	}
+	used := paths{}
+	for _, l := range lookups {
+		used[l.key.path] = true
+	}
 	args := []any{path, value, after, upTo, limit, types, tags, streams, category, ids}
-	err := s.query(ctx, "read", s.sql.pages, args, func(rows pgx.Rows) error {
+	err := s.query(ctx, "read", s.sql.pages.of(s.opts.Schema, used), args, func(rows pgx.Rows) error {
 		var n int
 		var r row
 		var head int64
@@ -72,16 +77,34 @@ func (s *Store) askPages(ctx context.Context, lookups []lookup) ([]found, error)
 	return all, err
 }
 
-// pagesSQL is the statement of askPages: a branch for each path, of which each
-// lookup takes one.
-func pagesSQL() string {
+// paths says which ways to records a statement has.
+type paths [byPosition]bool
+
+// pages are the statements of askPages, by the ways that their lookups take:
+// to begin a way that is not taken costs as much as the rest.
+type pages struct{ known sync.Map }
+
+func (p *pages) of(schema string, used paths) string {
+	if sql, ok := p.known.Load(used); ok {
+		return sql.(string)
+	}
+	sql := inSchema(schema, pagesSQL(used))
+	p.known.Store(used, sql)
+	return sql
+}
+
+// pagesSQL has a branch for each path, of which each lookup takes one.
+func pagesSQL(used paths) string {
 	var branches []string
-	for _, p := range []int{byTag, byID, byStream, byType, byCategory} {
+	for p, take := range used {
+		if !take {
+			continue
+		}
 		order := "x.position"
 		if p == byTag {
 			order = "t.position"
 		}
-		from := strings.NewReplacer("$1", "k.after", "$2", "k.up_to").Replace(paths[p])
+		from := strings.NewReplacer("$1", "k.after", "$2", "k.up_to").Replace(pathSQL[p])
 		branches = append(branches, fmt.Sprintf(`(SELECT x.* FROM %s AND k.path = %d AND {filter} ORDER BY %s LIMIT k.most)`, from, p, order))
 	}
 	return `SELECT k.n, (SELECT position FROM {schema}.events ORDER BY position DESC LIMIT 1), ` + columns + `

@@ -202,8 +202,8 @@ func (r *reading) missing(from, to int64) error {
 	return r.rows.corrupt(from, fmt.Sprintf("%d rows are missing", to-from+1))
 }
 
-// paths are the ways to records: what each key selects from, and how.
-var paths = map[int]string{
+// pathSQL says of each way to records what a key selects from, and how.
+var pathSQL = map[int]string{
 	byTag:      `{schema}.tags t JOIN {schema}.events x ON x.position = t.position WHERE t.tag = k.value AND t.position > $1 AND t.position <= $2`,
 	byID:       `{schema}.events x WHERE x.id = k.value::uuid AND x.position > $1 AND x.position <= $2`,
 	byStream:   `{schema}.events x WHERE x.stream = k.value AND x.position > $1 AND x.position <= $2`,
@@ -224,7 +224,7 @@ func readSQL(keys []key, backward bool) string {
 		return ""
 	}
 	if keys[0].path == byPosition {
-		return selectRecords + `FROM ` + paths[byPosition] + order + ` LIMIT $3`
+		return selectRecords + `FROM ` + pathSQL[byPosition] + order + ` LIMIT $3`
 	}
 	by := func(p int) string {
 		if p == byTag {
@@ -234,7 +234,7 @@ func readSQL(keys []key, backward bool) string {
 	}
 	if len(keys) == 1 {
 		const k = `(SELECT $4::text AS value, $5::text AS types, $6::text AS tags, $7::text AS streams, $8::text AS category, $9::text AS ids) k, `
-		return selectRecords + `FROM ` + k + paths[keys[0].path] + ` AND {filter}` + by(keys[0].path) + ` LIMIT $3`
+		return selectRecords + `FROM ` + k + pathSQL[keys[0].path] + ` AND {filter}` + by(keys[0].path) + ` LIMIT $3`
 	}
 	var used []int
 	for _, k := range keys {
@@ -245,7 +245,7 @@ func readSQL(keys []key, backward bool) string {
 	slices.Sort(used)
 	var branches []string
 	for _, p := range used {
-		branches = append(branches, fmt.Sprintf(`(SELECT x.position FROM %s AND k.path = %d AND {filter}%s LIMIT $3)`, paths[p], p, by(p)))
+		branches = append(branches, fmt.Sprintf(`(SELECT x.position FROM %s AND k.path = %d AND {filter}%s LIMIT $3)`, pathSQL[p], p, by(p)))
 	}
 	return selectRecords + `FROM (SELECT DISTINCT m.position
 			FROM unnest($4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[]) AS k(path, value, types, tags, streams, category, ids)

@@ -19,7 +19,9 @@ const columns = `x.position, x.version, x.time, x.occurred, x.batch, x.id, x.str
 
 // statements are the statements of a store that do not vary.
 type statements struct {
-	info, head, versions, locate, pages, append, inbox, ids, batch, leaves, notify string
+	info, head, versions, locate, append, inbox, ids, batch, leaves, notify string
+
+	pages *pages
 }
 
 func newStatements(schema string) statements {
@@ -29,12 +31,12 @@ func newStatements(schema string) statements {
 		params = append(params, fmt.Sprintf("$%d", i+1))
 	}
 	return statements{
+		pages: &pages{},
 		info: in(`SELECT x.position, x.time, ` + durableSettings + ` FROM (VALUES (1)) AS one
 			LEFT JOIN LATERAL (SELECT position, time FROM {schema}.events ORDER BY position DESC LIMIT 1) x ON true`),
 		head: in(`SELECT coalesce((SELECT position FROM {schema}.events ORDER BY position DESC LIMIT 1), 0)`),
 		versions: in(`SELECT k.n, x.version FROM unnest($1::text[]) WITH ORDINALITY AS k(stream, n)
 			CROSS JOIN LATERAL (SELECT version FROM {schema}.events WHERE stream = k.stream ORDER BY position DESC LIMIT 1) x`),
-		pages: in(pagesSQL()),
 		locate: in(`WITH RECURSIVE half(low, high) AS (
 				SELECT 0::bigint, coalesce((SELECT position FROM {schema}.events ORDER BY position DESC LIMIT 1), 0)
 				UNION ALL

@@ -3,6 +3,7 @@ package pgstore
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -38,6 +39,7 @@ func (s *Store) write() {
 		requests = requests[n:]
 		if len(g.requests) > 0 {
 			s.commit(g)
+			runtime.Gosched() // those who were answered may join those who wait
 		}
 	}
 }
