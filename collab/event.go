@@ -16,8 +16,8 @@ import (
 // before it left it. Who made it is the metadata "actor".
 type TextEdited struct {
 	Change Change
-	Client string // the editor that made it: a window, not a person
-	Seq    uint64 // that editor's count of its changes
+	Client string `json:",omitempty"` // the editor that made it: a window, not a person
+	Seq    uint64 `json:",omitzero"`  // that editor's count of its changes
 	Kind   Kind   `json:",omitempty"`
 	Joins  bool   `json:",omitzero"` // it goes on with the action that the author's change before it is of
 }

@@ -44,6 +44,11 @@ function saveSoon() {
 }
 addEventListener("pagehide", save);
 
+// A window that is closed takes with it what was not sent.
+addEventListener("beforeunload", (event) => {
+  if (connection.pending > 0 && connection.status !== "online") event.preventDefault();
+});
+
 // What is typed. The letter that a composition is about is not done until it
 // ends; what others do waits for that.
 text.addEventListener("input", () => {
