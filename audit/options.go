@@ -78,7 +78,7 @@ type Status struct {
 	LSN          pglogrepl.LSN `json:"lsn"`          // up to where everything is in the log
 	ServerLSN    pglogrepl.LSN `json:"server_lsn"`   // where the server is
 	LagBytes     int64         `json:"lag_bytes"`    // from one to the other
-	Lag          time.Duration `json:"lag"`          // since the commit of the last transaction in the log, while there is more to come
+	Lag          time.Duration `json:"lag"`          // how long there has been more than what is in the log
 	Transactions uint64        `json:"transactions"` // captured since Capture began
 	Events       uint64        `json:"events"`       // likewise, of rows and tables
 	// KeptBytes is what the server has to keep of its log for the slot, -1 if not known.

@@ -27,7 +27,6 @@ type reread struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 	wait   *chunk // read, and not yet passed by the stream
-	asked  bool
 }
 
 // chunk is a part of a table.

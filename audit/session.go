@@ -243,6 +243,9 @@ func (s *session) confirmable() pglogrepl.LSN {
 // confirm tells the server how far everything is in the log, when that has moved.
 func (s *session) confirm(ctx context.Context, must bool) error {
 	lsn := s.confirmable()
+	if uint64(lsn) >= s.status.serverLSN.Load() {
+		s.status.even.Store(s.status.serverTime.Load())
+	}
 	since := time.Since(s.status.confirmedAt)
 	inLog := lsn <= pglogrepl.LSN(s.chain.durable.Load())
 	switch {

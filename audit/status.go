@@ -19,6 +19,7 @@ type status struct {
 	serverLSN  atomic.Uint64
 	serverTime atomic.Int64
 	committed  atomic.Int64 // when the last transaction received was committed
+	even       atomic.Int64 // when everything that the server had was last in the log
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -75,8 +76,10 @@ func (st *status) look(ctx context.Context, s *session, conn *pgx.Conn) Status {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		var text string
-		if conn.QueryRow(ctx, "SELECT pg_current_wal_lsn()::text").Scan(&text) == nil {
+		var now time.Time
+		if conn.QueryRow(ctx, "SELECT pg_current_wal_lsn()::text, clock_timestamp()").Scan(&text, &now) == nil {
 			if lsn, err := pglogrepl.ParseLSN(text); err == nil {
+				st.server(lsn, now)
 				out.ServerLSN = max(out.ServerLSN, lsn)
 			}
 		}
@@ -88,8 +91,8 @@ func (st *status) look(ctx context.Context, s *session, conn *pgx.Conn) Status {
 		}
 	}
 	out.LagBytes = max(0, int64(out.ServerLSN)-int64(out.LSN))
-	if at := st.serverTime.Load(); out.LagBytes > 0 && at > 0 && st.committed.Load() > 0 && st.serverLSN.Load() > st.durable.Load() {
-		out.Lag = max(0, time.Duration(at-st.committed.Load()))
+	if at, since := st.serverTime.Load(), max(st.committed.Load(), st.even.Load()); out.LagBytes > 0 && since > 0 {
+		out.Lag = max(0, time.Duration(at-since))
 	}
 	return out
 }

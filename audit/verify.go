@@ -94,10 +94,9 @@ type verification struct {
 	o     *VerifyOptions
 	found func(Mismatch) bool
 
-	lsn     pglogrepl.LSN // everything that the snapshot shows was committed before
-	skip    skipper       // the transactions up to lsn that the snapshot does not show
-	at      driver.Position
-	omitted map[string]bool
+	lsn  pglogrepl.LSN // everything that the snapshot shows was committed before
+	skip skipper       // the transactions up to lsn that the snapshot does not show
+	at   driver.Position
 }
 
 // moment takes a snapshot of the live database.
