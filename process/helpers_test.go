@@ -68,7 +68,7 @@ const deadline = 24 * time.Hour
 func manager(db *annals.DB) *process.App {
 	return process.New("care", db,
 		process.Manage(Cares, func(e Placed) string { return e.Order }, func(r *process.Reaction, c *Care, e Placed) error {
-			return errors.Join(c.Record(Asked{e.Order, e.Total}), r.Schedule(e.Order, r.Tx.Now().Add(deadline), Expired{e.Order}))
+			return errors.Join(c.Record(Asked(e)), r.Schedule(e.Order, r.Tx.Now().Add(deadline), Expired{e.Order}))
 		}),
 		process.Manage(Cares, func(e Taken) string { return e.Order }, func(r *process.Reaction, c *Care, e Taken) error {
 			if c.Dropped {
@@ -80,7 +80,7 @@ func manager(db *annals.DB) *process.App {
 			if c.Confirmed {
 				return errors.New("the deadline of a confirmed order has come")
 			}
-			return c.Record(Dropped{e.Order})
+			return c.Record(Dropped(e))
 		}),
 	)
 }
