@@ -103,6 +103,7 @@ func TestRowsThatAreMissingOrChangedAreFound(t *testing.T) {
 		"the payload of the last one": {[]string{`DROP TRIGGER annals_no_update`, `UPDATE annals_records SET data = x'22' WHERE position = 400`}, 400, true},
 		"an entry of a stream":        {[]string{`DELETE FROM annals_postings WHERE position = 101`}, 101, false},
 		"an entry too many":           {[]string{`INSERT INTO annals_postings SELECT key, 3, 1000 FROM annals_keys WHERE name = 'item-6'`}, 0, false},
+		"the first entry of a name":   {[]string{`DELETE FROM annals_postings WHERE position = 1`}, 1, false},
 		"the last entry of a name":    {[]string{`DELETE FROM annals_postings WHERE position = 400`}, 400, false},
 		"a count":                     {[]string{`UPDATE annals_keys SET count = count + 1 WHERE name = 'shared'`}, 0, false},
 		"a count of types":            {[]string{`UPDATE annals_keys SET count = count + 1 WHERE kind = 3`}, 401, true},
@@ -127,10 +128,14 @@ func TestRowsThatAreMissingOrChangedAreFound(t *testing.T) {
 			if at := failsAs[*driver.CorruptError](t, found[0]).Position; c.position != 0 && at != c.position {
 				t.Errorf("the first fault is %v, want one at position %d", found[0], c.position)
 			}
-			if name == "an entry of a stream" || name == "the last entry of a name" {
+			if strings.Contains(name, "entry of") {
 				_, err := collect(testContext(t), s, ofStream(all[c.position-1].Stream), driver.ReadOptions{})
 				failsAs[*driver.CorruptError](t, err)
 				_, err = collect(testContext(t), s, tagged(all[c.position-1].Tags...), driver.ReadOptions{Backward: true})
+				failsAs[*driver.CorruptError](t, err)
+			}
+			if name == "the last entry of a name" {
+				_, err := s.StreamVersion(testContext(t), all[c.position-1].Stream)
 				failsAs[*driver.CorruptError](t, err)
 			}
 		})

@@ -117,6 +117,11 @@ func TestAHookThatFailsFailsItsOwnAppendOnly(t *testing.T) {
 			equal(t, "records by tag", len(records(t, s, tagged("a:1"))), 8)
 			equal(t, "count", counted(t, s, "item-1"), len(records(t, s, ofStream("item-1"))))
 			equal(t, "count of the stream that failed", counted(t, s, "bad-1"), 0)
+			var many []driver.Event // so that the hash tree is stored
+			for range 1100 {
+				many = append(many, event("item-many"))
+			}
+			appendTo(t, s, many...)
 			equal(t, "faults", faults(t, s), []error(nil))
 		})
 	}

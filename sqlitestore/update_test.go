@@ -96,6 +96,7 @@ func TestNothingIsLeftOfATransactionThatFails(t *testing.T) {
 				if _, err := tx.Exec(countOne, "item-1"); err != nil {
 					return err
 				}
+				equal(t, "records inside", len(records(t, log, driver.Query{})), 3)
 				return c.fn(ctx, tx, log)
 			})
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
@@ -110,6 +111,11 @@ func TestNothingIsLeftOfATransactionThatFails(t *testing.T) {
 			r := appendTo(t, s, event("item-2", "b:1"), event("item-0"))
 			equal(t, "versions", r.Versions, []uint64{1, 2})
 			equal(t, "by tag", len(records(t, s, tagged("b:1"))), 1)
+			err = s.Update(testContext(t), func(_ *sql.Tx, log driver.Log) error {
+				equal(t, "records in another transaction", records(t, log, driver.Query{}), records(t, s, driver.Query{}))
+				return nil
+			})
+			equal(t, "error", err, error(nil))
 			equal(t, "faults", faults(t, s), []error(nil))
 		})
 	}
