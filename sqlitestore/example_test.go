@@ -105,3 +105,48 @@ func ExampleStore_Update() {
 	// only 7 of laptop left
 	// 7 <nil>
 }
+
+// A hook keeps a table in step with the log, whoever appends through the store.
+func ExampleStore_Inline() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "annals-")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	store, err := sqlitestore.Open(filepath.Join(dir, "shop.db"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
+	if _, err := store.DB().Exec(`CREATE TABLE latest (stream TEXT PRIMARY KEY, type TEXT NOT NULL)`); err != nil {
+		fmt.Println(err)
+		return
+	}
+	remove := store.Inline(func(ctx context.Context, tx any, records []driver.Record) error {
+		for _, r := range records {
+			if r.Type == "Forbidden" {
+				return fmt.Errorf("%s is not to be appended", r.Type)
+			}
+			if _, err := tx.(*sql.Tx).ExecContext(ctx, `INSERT OR REPLACE INTO latest VALUES (?, ?)`, r.Stream, r.Type); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	defer remove()
+
+	for _, typ := range []string{"ItemCreated", "Forbidden"} {
+		_, err := store.Append(ctx, driver.Batch{Events: []driver.Event{{ID: uuid.New(), Stream: "item-laptop", Type: typ}}})
+		fmt.Println(err)
+	}
+	var latest string
+	err = store.DB().QueryRow(`SELECT type FROM latest WHERE stream = 'item-laptop'`).Scan(&latest)
+	fmt.Println(latest, err)
+	// Output:
+	// <nil>
+	// Forbidden is not to be appended
+	// ItemCreated <nil>
+}

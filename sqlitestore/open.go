@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -40,17 +41,17 @@ func Open(path string, opts *Options) (*Store, error) {
 }
 
 func (s *Store) open() error {
-	made, err := s.present()
+	missing, err := s.missing()
 	if err != nil {
 		return err
 	}
-	if err := s.prepareFile(); err != nil {
-		return s.storeError("open", err)
-	}
-	if made {
-		if err := vfs.OS.SyncDir(filepath.Dir(s.path)); err != nil {
+	if missing {
+		if err := makeFile(s.path); err != nil {
 			return err
 		}
+	}
+	if err := s.prepareFile(); err != nil {
+		return s.storeError("open", err)
 	}
 	if !s.opts.ReadOnly {
 		if s.writer, err = newWriter(s); err != nil {
@@ -73,6 +74,11 @@ func (s *Store) open() error {
 		s.breakWith(err)
 	}
 	s.pool.idle <- c
+	if s.cut == nil {
+		if err := s.compareClock(); err != nil {
+			return s.storeError("open", err)
+		}
+	}
 	mode := "mode=rw"
 	if s.opts.ReadOnly {
 		mode = "mode=ro"
@@ -95,9 +101,21 @@ func setUpApplication(c *sqlite3.Conn, busy time.Duration) error {
 	return c.Exec(`PRAGMA synchronous = FULL; PRAGMA trusted_schema = 0`)
 }
 
-// present reports whether the file is still to be made, and returns an error
+// makeFile makes an empty file, for its user only, as SQLite's own would be for all.
+func makeFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err == nil {
+		err = vfs.OS.SyncDir(filepath.Dir(path))
+	}
+	return err
+}
+
+// missing reports whether the file is still to be made, and returns an error
 // if it must not be.
-func (s *Store) present() (missing bool, err error) {
+func (s *Store) missing() (bool, error) {
 	info, err := os.Stat(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -110,7 +128,7 @@ func (s *Store) present() (missing bool, err error) {
 	case info.IsDir():
 		return false, fmt.Errorf("open %s: it is a directory, not an SQLite file", s.path)
 	}
-	return info.Size() == 0, nil
+	return false, nil
 }
 
 // prepareFile checks that the file holds a log that this version can work
@@ -201,7 +219,22 @@ func (s *Store) identify(c *sqlite3.Conn) (bool, error) {
 	case version < schemaVersion:
 		return false, fmt.Errorf("open %s: its schema is version %d, which no release has written", s.path, version)
 	}
-	return true, nil
+	return true, s.complete(c)
+}
+
+// complete returns an error unless every table of the log is there, and the
+// index that keeps IDs unique.
+func (s *Store) complete(c *sqlite3.Conn) error {
+	for _, name := range []string{"annals_keys", "annals_records", "annals_ids", "annals_postings", "annals_tree", "annals_state"} {
+		n, err := pragma(c, `SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'index') AND name = '`+name+`'`)
+		if err != nil {
+			return err
+		}
+		if n != "1" {
+			return fmt.Errorf("open %s: its %s is missing: restore a backup", s.path, name)
+		}
+	}
+	return nil
 }
 
 // create makes the log, unless another process has done so meanwhile.
@@ -254,4 +287,19 @@ func (c *conn) checkEnd() (driver.Position, error) {
 		_, err = c.at(head)
 	}
 	return head, err
+}
+
+// compareClock has the logger told if the clock is far behind the log's time,
+// which then stands still until the clock has caught up.
+func (s *Store) compareClock() error {
+	return s.use(context.Background(), func(c *conn) error {
+		head, at, err := c.headOf()
+		if err != nil || head == 0 {
+			return corruption(1, err)
+		}
+		if behind := instant(at).Sub(s.opts.Clock()); behind > time.Minute {
+			s.opts.Logger.Warn("the clock is behind the log, whose time stands still until it has caught up", "file", s.path, "behind", behind)
+		}
+		return nil
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,6 +78,20 @@ func TestAFileThatIsNoLogIsAnErrorAtOnce(t *testing.T) {
 				run(t, plainSQL(t, path), `DELETE FROM annals_log`)
 			},
 			want: "does not say what log it is",
+		},
+		"a table of the log missing": {
+			make: func(t *testing.T, path string) {
+				withVersion("1")(t, path)
+				run(t, plainSQL(t, path), `DROP TABLE annals_postings`)
+			},
+			want: "annals_postings is missing",
+		},
+		"the index of IDs missing": {
+			make: func(t *testing.T, path string) {
+				withVersion("1")(t, path)
+				run(t, plainSQL(t, path), `DROP INDEX annals_ids`)
+			},
+			want: "annals_ids is missing",
 		},
 		"a table in the way": {
 			make: func(t *testing.T, path string) { run(t, plainSQL(t, path), `CREATE TABLE annals_keys (x)`) },
@@ -231,4 +246,42 @@ func TestEveryConnectionThatWritesSyncsItsCommits(t *testing.T) {
 	})
 	equal(t, "error", err, error(nil))
 	equal(t, "durability", appendTo(t, s, event("item-1")).Durability, "fsync")
+}
+
+func TestAFileMayHaveAnyName(t *testing.T) {
+	for _, name := range []string{"a b.db", "100%41.db", "a#b.db", "ü&x=y.db", "-v"} {
+		path := filepath.Join(t.TempDir(), name)
+		s := open(t, path, nil)
+		appendTo(t, s, event("item-1"))
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Backup(testContext(t), path+" backup"); err != nil {
+			t.Error(err)
+		}
+		run(t, s.DB(), `CREATE TABLE t (x)`)
+		equal(t, "records of the backup", len(records(t, open(t, path+" backup", nil), driver.Query{})), 1)
+	}
+	t.Chdir(t.TempDir())
+	appendTo(t, open(t, "relative.db", nil), event("item-1"))
+	if _, err := os.Stat("relative.db"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAClockFarBehindTheLogIsReported(t *testing.T) {
+	path := newFile(t)
+	s := open(t, path, nil)
+	appendTo(t, s, event("item-1"))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	open(t, path, &sqlitestore.Options{
+		Clock:  func() time.Time { return time.Now().Add(-time.Hour) },
+		Logger: slog.New(slog.NewTextHandler(&told, nil)),
+	})
+	if !strings.Contains(told.String(), "behind") {
+		t.Errorf("the logger was told %q", told.String())
+	}
 }

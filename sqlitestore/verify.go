@@ -21,15 +21,23 @@ func (s *Store) Verify(ctx context.Context, progress func(done, total driver.Pos
 		ctx, cancel := s.whileOpen(ctx)
 		defer cancel()
 		v := verification{s: s, ctx: ctx, counts: map[int64]uint64{}, sure: true}
-		v.yield = func(err error) bool {
-			v.left = v.left || !yield(s.storeError("verify", err))
-			return !v.left
-		}
 		if progress == nil {
 			progress = func(_, _ driver.Position) {}
 		}
-		if err := v.run(progress); err != nil && !v.left {
-			yield(s.storeError("verify", err))
+		for more := true; more; {
+			var err error
+			more, err = v.step()
+			for _, f := range v.faults {
+				if !yield(s.storeError("verify", f)) {
+					return
+				}
+			}
+			if err != nil {
+				yield(s.storeError("verify", err))
+				return
+			}
+			v.faults = v.faults[:0]
+			progress(v.done, v.head)
 		}
 	}
 }
@@ -51,12 +59,13 @@ func (s *Store) whileOpen(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// verification is one Verify under way.
+// verification is one Verify under way. It goes step by step, each with a
+// connection of its own, so that the caller looks at faults without one.
 type verification struct {
-	s     *Store
-	ctx   context.Context
-	yield func(error) bool
-	left  bool // the loop was left
+	s      *Store
+	ctx    context.Context
+	faults []error // found by the step under way
+	begun  bool
 
 	head   driver.Position
 	done   driver.Position
@@ -66,66 +75,58 @@ type verification struct {
 	sure   bool             // every record so far was sound, so that counts and tree are right
 }
 
-func (v *verification) run(progress func(done, total driver.Position)) error {
-	err := v.s.use(v.ctx, func(c *conn) error {
-		return c.within(func() (err error) {
-			if v.head, _, err = c.headOf(); err != nil {
-				return corruption(1, err)
-			}
-			_, err = c.checkEnd()
-			return err
-		})
-	})
-	if err != nil && !v.fault(err) {
-		return err
+// step runs the next step, and reports whether there are more.
+func (v *verification) step() (more bool, err error) {
+	if err := context.Cause(v.ctx); err != nil {
+		return false, err
 	}
-	for v.done < v.head && !v.left {
-		if err := context.Cause(v.ctx); err != nil {
-			return err
-		}
-		progress(v.done, v.head)
-		if err := v.s.use(v.ctx, func(c *conn) error { return c.within(func() error { return v.piece(c) }) }); err != nil {
-			return err
-		}
+	switch {
+	case !v.begun:
+		v.begun = true
+		return true, v.s.use(v.ctx, v.begin)
+	case v.done < v.head:
+		return true, v.s.use(v.ctx, v.piece)
 	}
-	if v.left {
-		return nil
-	}
-	if err := v.s.use(v.ctx, v.end); err != nil || v.left {
-		return err
-	}
-	progress(v.head, v.head)
-	return nil
+	return false, v.s.use(v.ctx, v.end)
 }
 
-// fault yields err if it is corruption, and reports whether it was and more
-// may be found.
-func (v *verification) fault(err error) bool {
+// begin fixes how far to verify, and compares the ends of log and keys.
+func (v *verification) begin(c *conn) error {
+	return c.within(func() (err error) {
+		if v.head, _, err = c.headOf(); err != nil {
+			return v.fault(corruption(1, err))
+		}
+		_, err = c.checkEnd()
+		return v.fault(err)
+	})
+}
+
+// fault notes err if it is corruption, and returns it if it is not.
+func (v *verification) fault(err error) error {
 	if !errors.As(err, new(*driver.CorruptError)) {
-		return false
+		return err
 	}
 	v.sure = false
-	v.yield(v.s.noteCorruption(err))
-	return true
+	v.faults = append(v.faults, v.s.noteCorruption(err))
+	return nil
 }
 
 const verifyPiece = 256
 
 // piece verifies the records that follow.
 func (v *verification) piece(c *conn) error {
-	last := min(v.done+verifyPiece, v.head)
-	for v.done < last && !v.left {
-		p := v.done + 1
-		r, err := c.at(p)
-		if err == nil && v.sure {
-			err = v.record(c, &r)
+	return c.within(func() error {
+		for last := min(v.done+verifyPiece, v.head); v.done < last; v.done++ {
+			r, err := c.at(v.done + 1)
+			if err == nil && v.sure {
+				err = v.record(c, &r)
+			}
+			if err := v.fault(err); err != nil {
+				return err
+			}
 		}
-		v.done = p
-		if err != nil && !v.fault(err) {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // record verifies what leads to r, and the tree at it.
@@ -191,25 +192,25 @@ func (v *verification) listed(c *conn, r *driver.Record, name keyName) error {
 func (v *verification) end(c *conn) error {
 	defer c.db.SetInterrupt(c.db.SetInterrupt(v.ctx))
 	if v.sure {
-		if err := v.surplus(c); err != nil && !v.fault(err) {
+		if err := v.fault(v.surplus(c)); err != nil {
 			return err
 		}
 	}
 	stmt, _, err := c.db.Prepare(`PRAGMA integrity_check`)
 	if err != nil {
-		return err
+		return v.fault(corruption(1, err))
 	}
 	defer stmt.Close()
 	err = each(stmt, func() bool {
 		if text := stmt.ColumnText(0); text != "ok" {
-			return v.yield(fmt.Errorf("integrity check: %s", text))
+			v.faults = append(v.faults, fmt.Errorf("integrity check: %s", text))
 		}
 		return true
 	})
 	if cause := context.Cause(v.ctx); cause != nil {
 		return cause
 	}
-	return err
+	return v.fault(corruption(1, err))
 }
 
 func (v *verification) surplus(c *conn) error {
