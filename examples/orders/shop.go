@@ -124,6 +124,8 @@ func (s *shop) settle(ctx context.Context, set settings) error {
 	go func() { ended <- runner.Run(ctx) }()
 	err = runner.Wait(ctx, info.Head)
 	cancel()
-	<-ended
+	if e := <-ended; err == nil && !errors.Is(e, context.Canceled) {
+		err = e
+	}
 	return err
 }
