@@ -53,6 +53,25 @@ var _ driver.Log = (*TxLog)(nil)
 // transaction ends.
 func (s *Store) In(tx pgx.Tx) *TxLog { return &TxLog{s: s, tx: tx} }
 
+// Update runs fn with a new transaction on the store's pool and the log within
+// it ([Store.In]), and commits both, or neither if fn fails. A conflict is a
+// *[driver.ConflictError], of the append or of the commit; fn is not run again.
+func (s *Store) Update(ctx context.Context, fn func(tx pgx.Tx, log *TxLog) error) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return wrap("begin a transaction", err)
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it has ended, or its error is known
+	log := s.In(tx)
+	if err := fn(tx, log); err != nil {
+		return err
+	}
+	return log.Commit(ctx)
+}
+
 // Append has b appended when the transaction commits.
 func (t *TxLog) Append(ctx context.Context, b driver.Batch) (driver.Receipt, error) {
 	t.mu.Lock()

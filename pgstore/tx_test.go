@@ -125,6 +125,35 @@ func TestTransactionConflictIsReportedAtCommit(t *testing.T) {
 	}
 }
 
+func TestUpdateCommitsBothOrNeither(t *testing.T) {
+	ctx, url := newContext(t), newURL(t)
+	s := openStore(t, url, nil)
+	runSQL(t, url, `CREATE TABLE bookings (seat text PRIMARY KEY)`)
+	book := func(seat string, then error) error {
+		return s.Update(ctx, func(tx pgx.Tx, log *pgstore.TxLog) error {
+			if _, err := tx.Exec(ctx, `INSERT INTO bookings VALUES ($1)`, seat); err != nil {
+				return err
+			}
+			_, err := log.Append(ctx, driver.Batch{Events: []driver.Event{event("seat-"+seat, "Taken")}, Conditions: []driver.Condition{driver.StreamAbsent("seat-" + seat)}})
+			return errors.Join(err, then)
+		})
+	}
+	if err := book("1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := book("2", errHook); !errors.Is(err, errHook) {
+		t.Errorf("Update returned %v", err)
+	}
+	mustAppend(t, s, batch(event("seat-3", "Taken")))
+	if err := book("3", nil); !isConflict(err) {
+		t.Errorf("Update returned %v", err)
+	}
+	var rows int
+	if err := openPool(t, url).QueryRow(ctx, `SELECT count(*) FROM bookings`).Scan(&rows); err != nil || rows != 1 || len(readAll(t, s)) != 2 {
+		t.Errorf("%d rows, %d events (%v)", rows, len(readAll(t, s)), err)
+	}
+}
+
 func TestTransactionAtAnotherIsolationLevelIsRefused(t *testing.T) {
 	ctx, url := newContext(t), newURL(t)
 	s, pool := openStore(t, url, nil), openPool(t, url)
