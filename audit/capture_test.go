@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/annals-db/annals/audit"
 	"github.com/annals-db/annals/driver"
@@ -82,6 +83,26 @@ func TestEveryChangeIsAnEventOfItsRow(t *testing.T) {
 			w.wantEvents("public.item-5", `RowInserted {"after":{"id":"5","name":"","price":"5.000"}}`)
 			w.verified()
 		})
+	}
+}
+
+func TestVerifyKnowsWhetherTheTrailIsBehind(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY)`)
+	w.setUp(nil, "a")
+	w.caughtUp()
+	verify := func() error {
+		for _, err := range w.trail().Verify(t.Context(), w.url, nil, &audit.VerifyOptions{Wait: 100 * time.Millisecond}) {
+			return err
+		}
+		return nil
+	}
+	w.exec("INSERT INTO other VALUES (1)") // it does not matter to the trail
+	if err := verify(); err != nil {
+		t.Errorf("nothing is missing, but: %v", err)
+	}
+	w.exec("INSERT INTO a VALUES (1)")
+	if err := verify(); !errors.Is(err, driver.ErrUnavailable) {
+		t.Errorf("a change is missing, but: %v", err)
 	}
 }
 

@@ -258,8 +258,8 @@ func (q *question) scan(ctx context.Context) error {
 			}
 		}
 		for i := range waiting {
-			if closed == nil {
-				break
+			if closed == nil || closed.Group == "" && waiting[i].Batch != r.Batch {
+				continue // not closed, or of somebody else who uses the log
 			}
 			if err := q.emit(&waiting[i], closed); err != nil || q.stopped {
 				return err

@@ -46,6 +46,9 @@ func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) er
 	d.OID, d.Columns, d.Identity, d.SeenBy, d.Command, d.Query = m.RelationID, columns, identity, "relation", "", ""
 	d.Reread = was == nil || anew(was.Columns, columns)
 	if was == nil {
+		if err := textForms(ctx, s.sql, name); err != nil {
+			return err
+		}
 		if err := s.supersede(ctx, m.RelationID, name); err != nil {
 			return err
 		}

@@ -91,6 +91,8 @@ func (s *session) close() {
 
 // run takes the first snapshot if need be, and follows the stream of changes.
 func (s *session) run(ctx context.Context) error {
+	s.status.begin(s)
+	defer s.status.end()
 	if err := s.settleParts(ctx); err != nil {
 		return err
 	}
@@ -110,8 +112,8 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return slotError(err, s.o.Slot)
 	}
-	s.status.begin(s)
-	defer s.status.end()
+	s.status.snapshot.Store(false)
+	s.status.captures(s.state.tables)
 	return s.receive(ctx)
 }
 

@@ -191,6 +191,7 @@ func (w *snapshotWriter) hand(ctx context.Context, typ string, m mark, end pglog
 	}
 	events := w.events
 	w.events, w.bytes = nil, 0
+	w.s.counts.events.Add(uint64(len(events)))
 	return w.s.chain.append(ctx, events, typ, m, []string{"group:" + w.group}, end, nil)
 }
 

@@ -2,7 +2,9 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +22,8 @@ type status struct {
 	serverTime atomic.Int64
 	committed  atomic.Int64 // when the last transaction received was committed
 	even       atomic.Int64 // when everything that the server had was last in the log
+	snapshot   atomic.Bool  // the tables are being read for the first time
+	tables     atomic.Pointer[[]Name]
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -35,6 +39,8 @@ func (st *status) server(lsn pglogrepl.LSN, at time.Time) {
 func (st *status) begin(s *session) {
 	ctx, cancel := context.WithCancel(context.Background())
 	st.cancel, st.ended = cancel, make(chan struct{})
+	st.snapshot.Store(!s.state.snapshot)
+	st.captures(s.state.tables)
 	if !s.state.mark.AsOf.IsZero() {
 		st.committed.Store(s.state.mark.AsOf.UnixNano())
 	}
@@ -63,6 +69,16 @@ func (st *status) begin(s *session) {
 	}()
 }
 
+// captures notes which tables are captured.
+func (st *status) captures(tables map[string]*table) {
+	list := make([]Name, 0, len(tables))
+	for _, t := range tables {
+		list = append(list, t.name)
+	}
+	sortNames(list)
+	st.tables.Store(&list)
+}
+
 func (st *status) end() {
 	st.cancel()
 	<-st.ended
@@ -72,6 +88,9 @@ func (st *status) end() {
 func (st *status) look(ctx context.Context, s *session, conn *pgx.Conn) Status {
 	out := Status{Phase: "following", LSN: pglogrepl.LSN(st.durable.Load()), ServerLSN: pglogrepl.LSN(st.serverLSN.Load()),
 		Transactions: s.counts.transactions.Load(), Events: s.counts.events.Load(), KeptBytes: -1}
+	if st.snapshot.Load() {
+		out.Phase = "snapshot"
+	}
 	if conn != nil {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
@@ -88,6 +107,9 @@ func (st *status) look(ctx context.Context, s *session, conn *pgx.Conn) Status {
 		}
 		if g, err := guarded(ctx, conn); err == nil {
 			s.guarded.Store(g)
+		}
+		if out.Warning == "" && !st.snapshot.Load() {
+			out.Warning = st.unpublished(ctx, conn, s.o.Publication)
 		}
 	}
 	out.LagBytes = max(0, int64(out.ServerLSN)-int64(out.LSN))
@@ -109,6 +131,21 @@ func (st *slotState) warning(limit int64) string {
 		return fmt.Sprintf("the server keeps %d MiB of its log for the slot, and after %d MiB more the slot is lost (max_slot_wal_keep_size)", st.kept/mib, st.safe/mib)
 	case st.kept > limit:
 		return fmt.Sprintf("the server keeps %d MiB of its log for the slot; let capture catch up before the server's disk is full, or set max_slot_wal_keep_size", st.kept/mib)
+	}
+	return ""
+}
+
+// unpublished warns of tables of the trail that are not in the publication any more.
+func (st *status) unpublished(ctx context.Context, conn *pgx.Conn, publication string) string {
+	has, err := published(ctx, conn, publication)
+	var refused *RefusedError
+	if err != nil && !errors.As(err, &refused) {
+		return ""
+	}
+	for _, t := range *st.tables.Load() {
+		if !slices.Contains(has, t) {
+			return fmt.Sprintf("table %s is not in publication %s, and its changes are not captured", t, publication)
+		}
 	}
 	return ""
 }

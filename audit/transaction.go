@@ -101,6 +101,7 @@ func (t *transaction) commit(ctx context.Context, end pglogrepl.LSN) error {
 			t.s.state.rereads[d.stream] = d.at
 		}
 	}
+	t.s.status.captures(t.s.state.tables)
 	return nil
 }
 

@@ -94,9 +94,10 @@ type verification struct {
 	o     *VerifyOptions
 	found func(Mismatch) bool
 
-	lsn  pglogrepl.LSN // everything that the snapshot shows was committed before
-	skip skipper       // the transactions up to lsn that the snapshot does not show
-	at   driver.Position
+	lsn    pglogrepl.LSN // everything that the snapshot shows was committed before
+	skip   skipper       // the transactions up to lsn that the snapshot does not show
+	looked bool          // whether the slot was looked into
+	at     driver.Position
 }
 
 // moment takes a snapshot of the live database.
@@ -187,7 +188,7 @@ func (v *verification) captured(ctx context.Context, url string) error {
 		if err != nil {
 			return err
 		}
-		if reached >= v.lsn || st.confirmed >= v.lsn {
+		if reached >= v.lsn || st.confirmed >= v.lsn || st.activePID == 0 && v.nothingMissing(ctx, conn) {
 			// What was confirmed before is in the log now.
 			b, err = v.trail.resolve(ctx, Point{})
 			v.at = b.position
@@ -206,6 +207,19 @@ func (v *verification) captured(ctx context.Context, url string) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// nothingMissing reports whether the slot, which nobody uses now, has nothing up
+// to the moment that is not in the trail.
+func (v *verification) nothingMissing(ctx context.Context, conn *pgx.Conn) bool {
+	if v.looked {
+		return false // nobody has moved it since
+	}
+	v.looked = true
+	var n int
+	err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_logical_slot_peek_binary_changes($1, $2::text::pg_lsn, 1, 'proto_version', '1', 'publication_names', $3, 'messages', 'true')",
+		v.trail.Started.Slot, v.lsn.String(), quote(v.trail.Started.Publication)).Scan(&n)
+	return err == nil && n == 0 // else capture has to get there
 }
 
 // table compares one table.
