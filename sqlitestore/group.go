@@ -28,6 +28,7 @@ func (w *writer) group(all []*request) {
 				}
 				close(r.done)
 			}
+			w.checkpoint()
 			return
 		}
 		// A hook ended the transaction that it shares: its batch fails, the

@@ -47,18 +47,23 @@ func (c *conn) loadState(key string) (value []byte, revision uint64, err error) 
 	return value, revision, err
 }
 
-func (st state) Save(ctx context.Context, key string, value []byte, expect uint64) (revision uint64, err error) {
+func (st state) Save(ctx context.Context, key string, value []byte, expect uint64) (uint64, error) {
 	if err := driver.ValidateState(key, value); err != nil {
 		return 0, err
 	}
 	if st.s.opts.ReadOnly {
 		return 0, st.s.refusal()
 	}
-	err = st.s.share(ctx, func(w *writer) (refusal, failure error) {
+	var revision uint64                // the writer's, until it has answered
+	value = append([]byte{}, value...) // the caller may end its waiting, and use it again
+	err := st.s.share(ctx, func(w *writer) (refusal, failure error) {
 		revision, refusal, failure = w.save(key, value, expect)
 		return refusal, failure
 	})
-	return revision, err
+	if err != nil {
+		return 0, err
+	}
+	return revision, nil
 }
 
 func (w *writer) save(key string, value []byte, expect uint64) (revision uint64, refusal, failure error) {

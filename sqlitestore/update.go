@@ -66,6 +66,7 @@ func (s *Store) Update(ctx context.Context, fn func(tx *sql.Tx, log driver.Log) 
 	}
 	err = w.commit(tx)
 	committed = err == nil
+	w.checkpoint()
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"sync"
 
 	sqlite3 "github.com/ncruces/go-sqlite3"
@@ -39,6 +40,9 @@ type writer struct {
 	dirty  []*key // whose count and last are not written yet
 	undo   *undo  // nil unless a batch can be undone by itself
 
+	pages     int // of the -wal file, as the last commit left them
+	restartAt int // so many must there be for another try to begin it anew; 0 after one that succeeded
+
 	mu       sync.Mutex
 	wake     sync.Cond
 	queue    []*request
@@ -63,7 +67,10 @@ func newWriter(s *Store) (*writer, error) {
 		if err := setUpApplication(c, s.opts.BusyTimeout); err != nil {
 			return err
 		}
-		return setJournal(c)
+		if err := setJournal(c); err != nil {
+			return err
+		}
+		return c.Exec(fmt.Sprintf(`PRAGMA journal_size_limit = %d`, journalBytes))
 	})
 	if err != nil {
 		return nil, err
@@ -74,6 +81,10 @@ func newWriter(s *Store) (*writer, error) {
 	}
 	err = w.sql.Raw(func(c any) error {
 		w.c = &conn{db: c.(sqldriver.Conn).Raw(), names: &resolver{}}
+		w.c.db.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
+			w.pages = pages
+			return nil
+		})
 		return w.prepare()
 	})
 	if err != nil {
