@@ -2,6 +2,8 @@ package filestore
 
 import (
 	"fmt"
+	"runtime"
+	"time"
 
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/internal/quorum"
@@ -18,8 +20,11 @@ func (w *writer) commitOrdered() {
 	if judged {
 		wait = order.Publish(w.records())
 	}
+	begun := time.Now()
 	err := w.settle()
-	if failed := wait(); failed != nil {
+	failed := wait()
+	w.answered, w.ordering = len(w.placed), time.Since(begun)
+	if failed != nil {
 		err = fmt.Errorf("%w: %w", quorum.ErrNotLeading, failed)
 	} else {
 		if err == nil {
@@ -40,6 +45,42 @@ func (w *writer) commitOrdered() {
 	w.unsettled, w.reached = true, w.mark()
 	w.publish()
 	w.finish()
+}
+
+// settleAfter is how long the last group waits for a next one to be synced beside.
+const settleAfter = 5 * time.Millisecond
+
+// await waits until there may be something in the queue. If nothing comes for a
+// while, the last group is synced.
+func (w *writer) await() {
+	if w.unsettled {
+		timer := time.NewTimer(settleAfter)
+		defer timer.Stop()
+		select {
+		case <-w.wake:
+			return
+		case <-timer.C:
+			_ = w.settle() // a failure is in why the store cannot be written
+		}
+	}
+	<-w.wake
+}
+
+// gather waits for those who were answered together to come again, for an
+// eighth of what a group takes at most. Else the first of them would make a
+// group of its own, and the others wait for it.
+func (w *writer) gather() {
+	if w.ordering == 0 || w.answered < 2 {
+		return
+	}
+	for begun := time.Now(); time.Since(begun) < w.ordering/8; runtime.Gosched() {
+		w.mu.Lock()
+		n := len(w.queue)
+		w.mu.Unlock()
+		if n == 0 || n >= w.answered {
+			return
+		}
+	}
 }
 
 // settle makes the last group durable here, and notes so in the mark.

@@ -47,8 +47,10 @@ type writer struct {
 	behind  bool       // it has been said that the clock is behind
 	wrong   error      // why cur, which was decided elsewhere, does not continue the log
 
-	unsettled bool // the last group is ordered by a cluster and not synced yet
-	reached   mark // of it
+	unsettled bool          // the last group is ordered by a cluster and not synced yet
+	reached   mark          // of it
+	answered  int           // requests in it
+	ordering  time.Duration // how long the cluster took to order it
 	waker     *waker
 	ahead     *preparer
 	sealer    *sealer
@@ -106,8 +108,10 @@ func (w *writer) run() {
 	defer close(w.toIndex)
 	defer w.waker.close()
 	var queue []*request
-	for range w.wake {
+	for {
+		w.await()
 		for {
+			w.gather()
 			w.mu.Lock()
 			queue, w.queue = w.queue, queue[:0]
 			w.bytes = 0
@@ -115,8 +119,8 @@ func (w *writer) run() {
 			w.room.Broadcast()
 			w.mu.Unlock()
 			if len(queue) == 0 {
-				_ = w.settle() // a failure is in why the store cannot be written
 				if closed {
+					_ = w.settle() // a failure is in why the store cannot be written
 					return
 				}
 				break
