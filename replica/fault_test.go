@@ -172,11 +172,43 @@ var faults = []fault{
 	{"a follower's disk is full", func(w *world) string { return w.fullDisk(w.follower()) }},
 	{"the sequencer's disk is full", func(w *world) string { return w.fullDisk(w.sequencer()) }},
 	{"a byte of a server's stream is flipped", func(w *world) string {
+		before := w.messages()
 		i := w.rand.IntN(3)
 		w.killServer(i)
 		name := w.flip(filepath.Join(w.cluster.Dir(i), "jetstream", "APP", "streams", "ANNALS_faults", "msgs", "*.blk"))
 		w.startServer(i)
-		return "in " + filepath.Base(name)
+		w.promote(i)
+		// That server alone answers now.
+		after, lost := w.messages(), 0
+		for seq, data := range before {
+			if after[seq] != data {
+				lost++
+			}
+		}
+		if lost > 0 {
+			w.Errorf("%d messages are lost or changed", lost)
+		}
+		return fmt.Sprintf("%s of server %d, which leads then: %d of %d messages lost or changed", filepath.Base(name), i, lost, len(before))
+	}},
+	{"a byte of each of two servers' streams is flipped", func(w *world) string {
+		before := w.messages()
+		i := w.rand.IntN(3)
+		for _, k := range []int{i, (i + 1) % 3} {
+			w.killServer(k)
+			w.flip(filepath.Join(w.cluster.Dir(k), "jetstream", "APP", "streams", "ANNALS_faults", "msgs", "*.blk"))
+			w.startServer(k)
+			w.promote(k)
+		}
+		after, lost := w.messages(), 0
+		for seq, data := range before {
+			if after[seq] != data {
+				lost++
+			}
+		}
+		if lost > 0 {
+			w.Errorf("%d messages are lost or changed", lost)
+		}
+		return fmt.Sprintf("%d of %d messages lost or changed", lost, len(before))
 	}},
 	{"a byte of a node's copy is flipped", func(w *world) string {
 		i := w.follower()

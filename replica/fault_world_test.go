@@ -232,6 +232,39 @@ func (w *world) leader() (at int) {
 	return at
 }
 
+// messages returns what the stream's leader has, by sequence.
+func (w *world) messages() map[uint64]string {
+	w.Helper()
+	stream, err := w.js().Stream(ctx, "ANNALS_faults")
+	if err != nil {
+		w.Fatal(err)
+	}
+	all := map[uint64]string{}
+	for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
+		msg, err := stream.GetMsg(ctx, seq)
+		if err != nil {
+			w.Logf("message %d of the stream: %v", seq, err)
+			continue
+		}
+		all[seq] = string(msg.Data)
+	}
+	return all
+}
+
+// promote makes server i the leader of the log's stream.
+func (w *world) promote(i int) {
+	w.Helper()
+	nc := w.js().Conn()
+	ask := fmt.Sprintf(`{"placement":{"preferred":%q}}`, natscluster.Name(i))
+	w.until(fmt.Sprintf("server %d leads the stream", i), func() bool {
+		if w.leader() == i {
+			return true
+		}
+		_, _ = nc.Request("$JS.API.STREAM.LEADER.STEPDOWN.ANNALS_faults", []byte(ask), time.Second)
+		return false
+	})
+}
+
 // write starts writers, two at each node.
 func (w *world) write() {
 	w.stop.Store(false)
