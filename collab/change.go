@@ -83,6 +83,32 @@ func (c Change) Counts() (reach, inserted, deleted int) {
 	return reach, inserted, deleted
 }
 
+// split parts c into one that inserts at most so many code points in all, and
+// the rest, to be done after it.
+func (c Change) split(most int) (part, rest Change) {
+	var b builder
+	at := 0 // in the text after part
+	for i, op := range c {
+		n := runes(op.Insert)
+		if n <= most {
+			b.add(op)
+			at += op.Keep + n
+			most -= n
+			continue
+		}
+		cut := offset(op.Insert, most)
+		b.insert(op.Insert[:cut])
+		var after builder
+		after.keep(at + most)
+		after.insert(op.Insert[cut:])
+		for _, op := range c[i+1:] {
+			after.add(op)
+		}
+		return b.change(), after.change()
+	}
+	return c, nil
+}
+
 // MarshalJSON writes c as an array of numbers and strings.
 func (c Change) MarshalJSON() ([]byte, error) {
 	steps := make([]any, len(c))
@@ -190,6 +216,12 @@ func (b *builder) insert(s string) {
 		b.ops = append(b.ops, Op{Insert: s})
 	}
 	b.delete(deleted)
+}
+
+func (b *builder) add(op Op) {
+	b.keep(op.Keep)
+	b.insert(op.Insert)
+	b.delete(op.Delete)
 }
 
 func (b *builder) change() Change {

@@ -69,6 +69,18 @@ func TestChangesKeepTheirLaws(t *testing.T) {
 		if err != nil || json.Unmarshal(data, &back) != nil || !back.Equal(a) {
 			t.Fatalf("seed %d: %v is %s and comes back as %v (%v)", seed, a, data, back, err)
 		}
+		whole := Change(nil)
+		for c, most := a, 1+rnd.IntN(4); len(c) > 0; {
+			var part Change
+			part, c = c.split(most)
+			if _, n, _ := part.Counts(); n > most {
+				t.Fatalf("seed %d: a part of %v inserts %d code points, more than %d", seed, a, n, most)
+			}
+			whole = whole.Compose(part)
+		}
+		if !whole.Equal(a) {
+			t.Fatalf("seed %d: the parts of %v make %v", seed, a, whole)
+		}
 		checkUnits(t, seed, rnd, text, a)
 	}
 }

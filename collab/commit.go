@@ -198,18 +198,24 @@ func (d *Document) append(ctx context.Context, p *plan) error {
 		d.mu.Unlock()
 		return fmt.Errorf("text %q: the log answers an append with %v", d.name, receipt)
 	}
+	var due []state
 	for i, e := range p.edits {
 		e.position, e.Time = receipt.First+driver.Position(i), receipt.Time
 		if err = d.head.apply(e, d.docs.opts.Pause); err != nil {
 			break
 		}
 		d.remember(e)
-		d.keepSnapshot(ctx, &d.head)
+		if s, is := d.due(&d.head); is {
+			due = append(due, s)
+		}
 	}
 	d.tell()
 	d.mu.Unlock()
 	for i, s := range p.submissions {
 		s.answer(p.edits[i], err)
+	}
+	for _, s := range due {
+		d.keepSnapshot(ctx, &s)
 	}
 	return nil
 }
@@ -225,13 +231,15 @@ func (d *Document) catchUp(ctx context.Context) error {
 			return err
 		}
 		d.mu.Lock()
-		defer d.mu.Unlock()
-		if err := d.head.apply(e, d.docs.opts.Pause); err != nil {
-			return err
+		err = d.head.apply(e, d.docs.opts.Pause)
+		if err == nil {
+			d.remember(e)
+			d.tell()
 		}
-		d.remember(e)
-		d.tell()
-		d.keepSnapshot(ctx, &d.head)
-		return nil
+		d.mu.Unlock()
+		if err == nil {
+			d.keepSnapshot(ctx, &d.head) // which changes in this goroutine only
+		}
+		return err
 	})
 }

@@ -130,7 +130,7 @@ func converge(ctx context.Context, seed uint64) (edits int, err error) {
 
 // step is something that somebody does.
 func (c *convergence) step(ctx context.Context) error {
-	c.now = c.now.Add(time.Duration(c.rnd.IntN(1500)) * time.Millisecond)
+	c.now = c.now.Add(time.Duration(c.rnd.IntN(500)) * time.Millisecond)
 	p := c.peers[c.rnd.IntN(len(c.peers))]
 	if p.offline > 0 {
 		p.offline--
@@ -146,6 +146,9 @@ func (c *convergence) step(ctx context.Context) error {
 		p.redo(c.now)
 	case n == 11:
 		p.offline = c.rnd.IntN(30)
+	case n == 12: // the connection is lost, and with it answers that were under way
+		p.offline = c.rnd.IntN(3)
+		p.sent = false
 	case p.offline > 0:
 	case n < 16:
 		return c.send(ctx, p, c.rnd.IntN(5) == 0)

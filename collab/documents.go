@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -144,7 +145,12 @@ func (d *Documents) Open(ctx context.Context, name string) (*Document, error) {
 }
 
 func (d *Documents) load(name string, o *opening) {
-	defer close(o.ready)
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		close(o.ready)
+		d.retire(name, o)
+	}()
 	doc := &Document{docs: d, name: name, stream: d.opts.Category + "-" + name,
 		submit: make(chan *submission), wake: make(chan struct{}, 1), changed: make(chan struct{}), presence: map[string]*present{}, accepted: map[editor]uint64{}}
 	if o.err = doc.load(d.ctx); o.err != nil {
@@ -164,22 +170,30 @@ func (d *Documents) load(name string, o *opening) {
 	o.doc = doc
 }
 
-// release lets go of a document; the one unused longest is dropped when too
-// many are unused.
+// release lets go of a document.
 func (d *Documents) release(name string, o *opening) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if o.users--; o.users > 0 || d.open[name] != o {
+	o.users--
+	d.retire(name, o)
+}
+
+// retire takes in that a document may be unused; that which was unused longest
+// is dropped when too many are. The caller holds the lock.
+func (d *Documents) retire(name string, o *opening) {
+	select {
+	case <-o.ready:
+	default:
+		return // load looks once more
+	}
+	if o.users > 0 || o.doc == nil || d.open[name] != o {
 		return
 	}
 	d.idle = append(d.idle, name)
 	if len(d.idle) > d.opts.Idle {
-		oldest := d.idle[0]
+		d.open[d.idle[0]].doc.stop()
+		delete(d.open, d.idle[0])
 		d.idle = d.idle[1:]
-		if o := d.open[oldest]; o.doc != nil {
-			o.doc.stop()
-			delete(d.open, oldest)
-		}
 	}
 }
 
@@ -211,7 +225,9 @@ func (d *Documents) watch(seen driver.Position) {
 				if err = readErr; err != nil {
 					break
 				}
-				d.wake(r.Stream[len(d.opts.Category)+1:], r.Version)
+				if name, named := strings.CutPrefix(r.Stream, d.opts.Category+"-"); named {
+					d.wake(name, r.Version)
+				}
 			}
 		}
 		if err == nil {

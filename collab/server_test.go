@@ -3,6 +3,7 @@ package collab
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -183,6 +184,66 @@ func TestUndoLeavesWhatOthersWrote(t *testing.T) {
 	}
 	if got := s.settle(ann, bob, again); strings.Contains(got, "bob") || !strings.Contains(got, "ann") {
 		t.Errorf("after bob's undo: %q", got)
+	}
+}
+
+func TestALargeChangeGoesInPartsAndIsUndoneWhole(t *testing.T) {
+	s := newSite(t, nil, nil)
+	ann, bob := s.client("ann", nil), s.client("bob", &ClientOptions{Units: UTF16})
+	large := strings.Repeat("𝄞\u0001\"\n", 200_000)
+	typed(t, ann, Insert(0, large))
+	if s.settle(ann, bob) != large {
+		t.Fatal("the text is not what was pasted")
+	}
+	if !ann.Undo() || s.settle(ann, bob) != "" {
+		t.Fatal("it is not undone whole")
+	}
+	again := s.client("ann", nil)
+	if !again.Redo() || s.settle(ann, bob, again) != large {
+		t.Fatal("it is not done again whole in another window")
+	}
+	typed(t, bob, Delete(0, 700_000))
+	if s.settle(ann, bob); !bob.Undo() || s.settle(ann, bob) != large {
+		t.Fatal("what was deleted does not come back whole")
+	}
+}
+
+// What one has written is taken back to the last letter, what others have written
+// stays to the last letter: at random places, by seed, with offline spells.
+func TestUndoneIsOnesOwnAndNothingElse(t *testing.T) {
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 8))
+		s := newSite(t, nil, nil)
+		ann, bob := s.client("ann", &ClientOptions{Pause: -1}), s.client("bob", &ClientOptions{Pause: -1, Units: UTF16})
+		for range 30 {
+			for _, c := range []*Client{ann, bob} {
+				letter := map[*Client]string{ann: "A", bob: "𝔹"}[c]
+				ok(t, c.Edit(func(now Text) Change { return Insert(rnd.IntN(now.Len()+1), letter) }))
+			}
+			switch rnd.IntN(6) {
+			case 0:
+				bob.SetOffline(false)
+				s.settle(ann, bob)
+			case 1:
+				bob.SetOffline(true)
+			case 2:
+				bob.SetOffline(false)
+			}
+		}
+		bob.SetOffline(false)
+		for ann.Undo() {
+			if rnd.IntN(4) == 0 {
+				s.settle(ann, bob)
+			}
+		}
+		if got := s.settle(ann, bob); got != strings.Repeat("𝔹", 30) {
+			t.Fatalf("seed %d: after ann has undone all: %q", seed, got)
+		}
+		for ann.Redo() {
+		}
+		if got := s.settle(ann, bob); strings.Count(got, "A") != 30 || strings.Count(got, "𝔹") != 30 {
+			t.Fatalf("seed %d: after ann has done all again: %q", seed, got)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ type session struct {
 	version        uint64 // the last one received
 	base           Text   // as of that version
 	text           Text   // with everything of the editor's own
-	outgoing       []Proposal
+	outgoing       []outgoing
 	sent           bool // outgoing[0] is on its way
 	seq            uint64
 	hold           uint64 // what is sent is before this seq; 0 for no bound
@@ -27,33 +27,57 @@ type session struct {
 	did            func(c Change) // told of each change of the editor's own, if not nil
 }
 
-// edit does a change of the editor's own.
+// outgoing is a change that the authority has not accepted yet, as far as is known.
+type outgoing struct {
+	Proposal
+	tried bool // it has been sent, so it stays what it is
+}
+
+// edit does a change of the editor's own. A large one goes in parts, each of
+// which fits a message.
 func (s *session) edit(c Change, kind Kind, now time.Time) error {
-	after, err := s.text.Apply(c)
-	if err != nil {
-		return err
-	}
-	if len(c) == 0 {
-		return nil
+	if reach, _, _ := c.Counts(); reach > s.text.Len() {
+		return &PositionError{Position: reach, Length: s.text.Len()}
 	}
 	joins := kind == Typed && !s.last.IsZero() && now.Sub(s.last) < s.pause
 	s.last = now
 	if kind != Typed {
 		s.last = time.Time{}
 	}
+	for len(c) > 0 {
+		var part Change
+		part, c = c.split(largest)
+		if err := s.do(part, kind, joins); err != nil {
+			return err
+		}
+		joins = true
+	}
+	return nil
+}
+
+// largest is the most code points that a change inserts in one piece, and that
+// what is not sent yet is joined up to.
+const largest = 50_000
+
+func (s *session) do(c Change, kind Kind, joins bool) error {
+	after, err := s.text.Apply(c)
+	if err != nil {
+		return err
+	}
 	s.stack.did(s.text.Invert(c), kind, joins)
 	s.text = after
 	if s.did != nil {
 		s.did(c)
 	}
-	if n := len(s.outgoing); joins && (n > 1 || n == 1 && !s.sent) {
-		if joined := s.outgoing[n-1].Change.Compose(c); len(joined) < 100 {
+	if n := len(s.outgoing); joins && n > 0 && !s.outgoing[n-1].tried {
+		joined := s.outgoing[n-1].Change.Compose(c)
+		if _, inserted, _ := joined.Counts(); len(joined) < 100 && inserted <= largest {
 			s.outgoing[n-1].Change = joined
 			return nil
 		}
 	}
 	s.seq++
-	s.outgoing = append(s.outgoing, Proposal{Author: s.author, Client: s.client, Seq: s.seq, Change: c, Kind: kind, Joins: joins})
+	s.outgoing = append(s.outgoing, outgoing{Proposal: Proposal{Author: s.author, Client: s.client, Seq: s.seq, Change: c, Kind: kind, Joins: joins}})
 	return nil
 }
 
@@ -73,8 +97,8 @@ func (s *session) next() (Proposal, bool) {
 	if s.sent || len(s.outgoing) == 0 || s.hold > 0 && s.outgoing[0].Seq >= s.hold {
 		return Proposal{}, false
 	}
-	s.sent = true
-	p := s.outgoing[0]
+	s.sent, s.outgoing[0].tried = true, true
+	p := s.outgoing[0].Proposal
 	p.Base = s.version
 	return p, true
 }

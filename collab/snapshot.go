@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/annals-db/annals/driver"
@@ -92,7 +93,17 @@ func (d *Document) restore(ctx context.Context, packed []byte, version uint64) (
 	return s, length == s.text.Len()
 }
 
-// keepSnapshot keeps s if it is due and not kept yet. One that fails harms nothing.
+// due returns a copy of s if a snapshot of it is to be kept.
+func (d *Document) due(s *state) (copied state, due bool) {
+	if d.store() == nil || s.version%uint64(d.docs.opts.SnapshotEvery) != 0 {
+		return state{}, false
+	}
+	copied = *s
+	copied.spans = slices.Clone(s.spans)
+	return copied, true
+}
+
+// keepSnapshot keeps s if that is due and not done yet. One that fails harms nothing.
 func (d *Document) keepSnapshot(ctx context.Context, s *state) {
 	store := d.store()
 	if store == nil || s.version%uint64(d.docs.opts.SnapshotEvery) != 0 {

@@ -19,23 +19,24 @@ const undoDepth = 1000
 // did takes in the author's own change, by its inverse. One that joins goes on
 // with the action before it.
 func (u *undoStack) did(inverse Change, kind Kind, joins bool) {
-	n := len(u.undo)
-	switch {
-	case kind == Undone:
-		u.redo = append(u.redo, undoEntry{change: inverse})
-	case kind == Redone:
-		u.undo = append(u.undo, undoEntry{change: inverse})
-	case joins && n > 0:
-		u.redo = nil
-		settle(u.undo)
-		u.undo[n-1].change = inverse.Compose(u.undo[n-1].change)
+	stack := &u.undo
+	switch kind {
+	case Undone:
+		stack = &u.redo
+	case Redone:
 	default:
 		u.redo = nil
-		if n >= undoDepth {
-			u.undo = append([]undoEntry(nil), u.undo[n-undoDepth/2:]...)
-		}
-		u.undo = append(u.undo, undoEntry{change: inverse})
 	}
+	n := len(*stack)
+	if joins && n > 0 {
+		settle(*stack)
+		(*stack)[n-1].change = inverse.Compose((*stack)[n-1].change)
+		return
+	}
+	if n >= undoDepth {
+		*stack = append([]undoEntry(nil), (*stack)[n-undoDepth/2:]...)
+	}
+	*stack = append(*stack, undoEntry{change: inverse})
 }
 
 // others takes in a change by somebody else.
@@ -99,10 +100,11 @@ func (d *Document) undoable(author string) (u undoStack, text Text, version uint
 			u.others(e.Change)
 			continue
 		}
-		switch e.Kind {
-		case Undone:
+		switch {
+		case e.Joins:
+		case e.Kind == Undone:
 			pop(&u.undo)
-		case Redone:
+		case e.Kind == Redone:
 			pop(&u.redo)
 		}
 		u.did(e.before.Invert(e.Change), e.Kind, e.Joins)

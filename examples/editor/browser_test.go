@@ -123,6 +123,29 @@ func TestUndoByOneLeavesWhatTheOtherWrote(t *testing.T) {
 	ann.Wait("the page says that there is nothing", `document.getElementById("news").textContent.includes("Nothing of yours to undo")`)
 }
 
+func TestALargePasteArrivesAndIsUndoneWhole(t *testing.T) {
+	s := serve(t, "-max", "150000")
+	b := chromium.Start(t)
+	path := s.text("Large")
+	ann, bob := s.writer(b, "Ann", path), s.writer(b, "Bob", path)
+	const paste = `(t => { t.setRangeText("𝄞 a line\n".repeat(%d)); t.dispatchEvent(new InputEvent("input")); return true })(document.getElementById("text"))`
+	chromium.Eval[bool](ann.Page, fmt.Sprintf(paste, 14_000))
+	if got := together(t, ann, bob); got != strings.Repeat("𝄞 a line\n", 14_000) {
+		t.Fatalf("%d bytes have arrived", len(got))
+	}
+	ann.press("undo")
+	if got := together(t, ann, bob); got != "" {
+		t.Fatalf("%d bytes are left", len(got))
+	}
+	// More than a text may have is refused in words, and nobody else is disturbed.
+	chromium.Eval[bool](ann.Page, fmt.Sprintf(paste, 20_000))
+	ann.Wait("the page says why", `document.getElementById("status").textContent.includes("over the limit of 150000")`)
+	bob.keys("on")
+	if got := together(t, bob); !strings.HasSuffix(got, "on") && !strings.HasPrefix(got, "on") {
+		t.Fatalf("%.100q", got)
+	}
+}
+
 func TestTheServerIsKilledWhileTwoType(t *testing.T) {
 	s := serve(t)
 	b := chromium.Start(t)

@@ -39,6 +39,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("editor", flag.ContinueOnError)
 	store := flags.String("store", "texts.annals", "the `directory` of the store, made if it is not there")
 	listen := flags.String("listen", "localhost:8080", "the `address` to serve at")
+	most := flags.Int("max", 400_000, "the most `characters` a text may have; a text area is slow with more")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer log.Close()
-	e, err := newEditor(ctx, annals.New(log, nil), slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	e, err := newEditor(ctx, annals.New(log, nil), *most, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		return err
 	}

@@ -30,12 +30,13 @@ type site struct {
 	t       testing.TB
 	store   string
 	url     string // http://host:port
+	args    []string
 	program *exec.Cmd
 }
 
-func serve(t testing.TB) *site {
+func serve(t testing.TB, args ...string) *site {
 	t.Helper()
-	s := &site{t: t, store: t.TempDir() + "/store"}
+	s := &site{t: t, store: t.TempDir() + "/store", args: args}
 	s.start("localhost:0")
 	t.Cleanup(s.kill)
 	return s
@@ -43,7 +44,7 @@ func serve(t testing.TB) *site {
 
 func (s *site) start(listen string) {
 	s.t.Helper()
-	s.program = exec.Command(os.Args[0], "-store", s.store, "-listen", listen)
+	s.program = exec.Command(os.Args[0], append([]string{"-store", s.store, "-listen", listen}, s.args...)...)
 	s.program.Env = append(os.Environ(), "EDITOR_AS_PROGRAM=1")
 	s.program.Stderr = os.Stderr
 	out, err := s.program.StdoutPipe()

@@ -27,8 +27,8 @@ type editor struct {
 	logger *slog.Logger
 }
 
-func newEditor(ctx context.Context, db *annals.DB, logger *slog.Logger) (*editor, error) {
-	texts, err := collab.New(ctx, db, &collab.Options{Logger: logger})
+func newEditor(ctx context.Context, db *annals.DB, most int, logger *slog.Logger) (*editor, error) {
+	texts, err := collab.New(ctx, db, &collab.Options{Logger: logger, MaxLength: most})
 	if err != nil {
 		return nil, err
 	}

@@ -96,7 +96,7 @@ text.addEventListener("keydown", (event) => {
 
 // The caret, told at most every 50 ms.
 let told = 0;
-document.addEventListener("selectionchange", () => {
+function tellCaret() {
   if (document.activeElement !== text || told) return;
   told = setTimeout(() => {
     told = 0;
@@ -105,7 +105,8 @@ document.addEventListener("selectionchange", () => {
     if (text.selectionDirection === "backward") connection.select(to, from);
     else connection.select(from, to);
   }, 50);
-});
+}
+document.addEventListener("selectionchange", tellCaret);
 
 // Who is here, and what there is to say.
 function say(news) {
@@ -153,6 +154,9 @@ function status() {
 }
 
 connection.addEventListener("status", status);
+connection.addEventListener("status", ({ detail }) => {
+  if (detail === "online") tellCaret(); // the server has forgotten it
+});
 connection.addEventListener("ready", () => {
   text.disabled = false;
   show([]);
@@ -163,12 +167,19 @@ connection.addEventListener("carets", () => {
   people();
   draw();
 });
-connection.addEventListener("sent", pending);
+connection.addEventListener("sent", () => {
+  if (!text.disabled) pending();
+});
 connection.addEventListener("refused", ({ detail }) => {
   text.disabled = true;
+  clearTimeout(saving);
+  sessionStorage.removeItem(storage); // it would be refused again
   element("status").textContent = `Refused: ${detail}`;
 });
-connection.addEventListener("diverged", () => say("The text was fetched anew"));
+connection.addEventListener("diverged", () => {
+  text.disabled = true; // until the text is there again
+  say("The text is fetched anew");
+});
 
 if (saved && connection.fresh) {
   text.disabled = false;

@@ -186,6 +186,40 @@ export function compose(first, next) {
   return out.change();
 }
 
+// split parts change into one that inserts at most so many code units, or one
+// less where that would part a surrogate pair, and the rest, to be done after it.
+export function split(change, most) {
+  const b = new Builder();
+  let at = 0; // in the text after the part
+  for (const [i, op] of change.entries()) {
+    if (typeof op !== "string" || op.length <= most) {
+      add(b, op);
+      at += typeof op === "string" ? op.length : Math.max(op, 0);
+      if (typeof op === "string") most -= op.length;
+      continue;
+    }
+    const cut = inPair(op, most) ? most - 1 : most;
+    b.insert(op.slice(0, cut));
+    const after = new Builder();
+    after.keep(at + cut);
+    after.insert(op.slice(cut));
+    for (const rest of change.slice(i + 1)) add(after, rest);
+    return [b.change(), after.change()];
+  }
+  return [change, []];
+}
+
+function add(builder, op) {
+  if (typeof op === "string") builder.insert(op);
+  else if (op > 0) builder.keep(op);
+  else builder.delete(-op);
+}
+
+// inserted returns how many code units change inserts.
+export function inserted(change) {
+  return change.reduce((n, op) => n + (typeof op === "string" ? op.length : 0), 0);
+}
+
 // map returns where a position of the text before change is after it. What is
 // inserted right there comes after the position, or with after before it.
 export function map(change, position, after = false) {

@@ -138,8 +138,12 @@ export class Connection extends EventTarget {
         if (this.held) this.#waiting.push(m);
         else this.#receive(m);
       });
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       if (socket !== this.#socket) return;
+      if (code === 1009) {
+        this._refused({ reason: "a message was too large" });
+        return;
+      }
       this.#socket = undefined;
       this.#lost();
       if (this.#offline) return;
@@ -183,9 +187,10 @@ export class Connection extends EventTarget {
       this[`_${m.type}`]?.(m);
     } catch (error) {
       console.error(error);
-      this.#tell("diverged", error.message);
       this.session = new Session(crypto.randomUUID());
       this.fresh = false;
+      this.#caret = undefined;
+      this.#tell("diverged", error.message);
       this.#drop();
       this.#connect();
     }

@@ -1,4 +1,8 @@
-import { apply, compose, invert, transform } from "./change.js";
+import { apply, compose, inserted, invert, split, transform } from "./change.js";
+
+// The most code units that a change inserts in one piece, and that what is not
+// sent yet is joined up to.
+const largest = 50_000;
 
 // What one author can undo and redo. Each entry is the change that takes an
 // action back, made for the text as it is once the entries above it are done.
@@ -16,21 +20,15 @@ export class UndoStack {
   // The author's own change, by its inverse. One that joins goes on with the
   // action before it.
   did(inverse, kind, joins) {
-    const entry = { change: inverse, over: [] };
-    if (kind === "undo") {
-      this.redo.push(entry);
-    } else if (kind === "redo") {
-      this.undo.push(entry);
-    } else {
-      this.redo = [];
-      if (joins && this.undo.length > 0) {
-        settle(this.undo);
-        this.undo.at(-1).change = compose(inverse, this.undo.at(-1).change);
-        return;
-      }
-      if (this.undo.length >= 1000) this.undo = this.undo.slice(-500);
-      this.undo.push(entry);
+    if (kind !== "undo" && kind !== "redo") this.redo = [];
+    const stack = kind === "undo" ? this.redo : this.undo;
+    if (joins && stack.length > 0) {
+      settle(stack);
+      stack.at(-1).change = compose(inverse, stack.at(-1).change);
+      return;
     }
+    if (stack.length >= 1000) stack.splice(0, 500);
+    stack.push({ change: inverse, over: [] });
   }
 
   others(change) {
@@ -102,18 +100,24 @@ export class Session {
     this.pause = pause;
   }
 
-  // edit does a change made here.
+  // edit does a change made here. A large one goes in parts, each of which fits a message.
   edit(change, kind = "", now = performance.now()) {
-    if (change.length === 0) return;
-    const after = apply(this.text, change);
-    const joins = kind === "" && now - this.#last < this.pause;
+    let joins = kind === "" && now - this.#last < this.pause;
     this.#last = kind === "" ? now : -Infinity;
+    for (let [part, rest] = split(change, largest); part.length > 0; [part, rest] = split(rest, largest)) {
+      this.#do(part, kind, joins);
+      joins = true;
+    }
+  }
+
+  #do(change, kind, joins) {
+    const after = apply(this.text, change);
     this.stack.did(invert(this.text, change), kind, joins);
     this.text = after;
     const last = this.outgoing.at(-1);
-    if (joins && this.outgoing.length > (this.sent ? 1 : 0)) {
+    if (joins && last && !last.tried) {
       const joined = compose(last.change, change);
-      if (joined.length < 100) {
+      if (joined.length < 100 && inserted(joined) <= largest) {
         last.change = joined;
         return;
       }
@@ -137,8 +141,9 @@ export class Session {
   // next returns what is to be sent, undefined while something is on its way.
   next() {
     if (this.sent || this.outgoing.length === 0) return undefined;
-    this.sent = true;
-    return { ...this.outgoing[0], base: this.version };
+    this.sent = this.outgoing[0].tried = true; // from now on it stays what it is
+    const { seq, change, kind, joins } = this.outgoing[0];
+    return { seq, change, kind, joins, base: this.version };
   }
 
   // receive takes in the next edit that the server accepted, and returns what it
