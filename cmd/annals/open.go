@@ -66,16 +66,26 @@ func (a *app) openURL(ctx context.Context, url string, o opening) (driver.Log, e
 	return open(ctx, a, url, o)
 }
 
-// redact takes a password out of a URL, so that it is not shown.
-func redact(url string) string {
-	before, after, ok := strings.Cut(url, "://")
+// redact takes what is secret out of a URL, so that it can be shown.
+func redact(text string) string {
+	before, after, ok := strings.Cut(text, "://")
 	if !ok {
-		return url
+		return text
 	}
-	if at := strings.LastIndex(after, "@"); at >= 0 {
-		after = "…" + after[at:]
+	address, query, asked := strings.Cut(after, "?")
+	if at := strings.LastIndex(address, "@"); at >= 0 {
+		address = "…" + address[at:]
 	}
-	return before + "://" + after
+	if !asked {
+		return before + "://" + address
+	}
+	parts := strings.Split(query, "&")
+	for i, p := range parts {
+		if name, value, _ := strings.Cut(p, "="); strings.Contains(strings.ToLower(name), "password") || strings.Contains(value, "@") || strings.Contains(value, "%40") {
+			parts[i] = name + "=…"
+		}
+	}
+	return before + "://" + address + "?" + strings.Join(parts, "&")
 }
 
 // directory returns the directory of a file store, an error for any other.
