@@ -54,7 +54,7 @@ func (c *Client) connect(ctx context.Context) error {
 	ctx, hangUp := context.WithCancel(ctx)
 	defer hangUp()
 	dial, cancel := context.WithTimeout(ctx, helloTimeout)
-	ws, response, err := websocket.Dial(dial, c.url, c.opts.Dial)
+	ws, response, err := websocket.Dial(dial, c.url, c.opts.Dial) //nolint:bodyclose // the library does
 	cancel()
 	if err != nil {
 		if response != nil && response.StatusCode/100 == 4 {

@@ -71,7 +71,6 @@ func TestTheConvergenceTestFindsDefects(t *testing.T) {
 type peer struct {
 	*session
 	units   Units
-	sending *Proposal
 	offline int // steps to go
 }
 

@@ -141,11 +141,11 @@ func ExampleClient() {
 	}
 	defer bot.Close()
 
-	err1 := ann.Edit(func(now collab.Text) collab.Change { return collab.Insert(now.Len(), "teh end") })
+	err1 := ann.Edit(func(now collab.Text) collab.Change { return collab.Insert(now.Len(), "The End.") })
 	err2 := ann.Settle(ctx) // the server has it
 	err3 := bot.Reach(ctx, 1)
 	err4 := bot.Edit(func(now collab.Text) collab.Change {
-		return collab.Diff(now.String(), strings.ReplaceAll(now.String(), "teh", "the"))
+		return collab.Diff(now.String(), strings.ReplaceAll(now.String(), "End", "Beginning"))
 	})
 	err5 := bot.Settle(ctx)
 	err6 := ann.Reach(ctx, 2)
@@ -157,8 +157,8 @@ func ExampleClient() {
 	text, _ = bot.Text()
 	fmt.Println(text.String(), err7)
 	// Output:
-	// 2 the end <nil> <nil> <nil> <nil> <nil> <nil>
-	// teh end <nil>
+	// 2 The Beginning. <nil> <nil> <nil> <nil> <nil> <nil>
+	// The End. <nil>
 }
 
 func ExampleTransform() {

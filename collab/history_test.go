@@ -106,6 +106,14 @@ func TestSnapshotsNeverChangeAnAnswer(t *testing.T) {
 				t.Fatalf("%s: version %d is %q, %v, want %q", what, version, got.Text, err, want)
 			}
 		}
+		var groups []Group
+		for g, err := range d.History(t.Context()) {
+			ok(t, err)
+			groups = append(groups, g)
+		}
+		if len(groups) != 95 || groups[94].Last != 95 || groups[40].Author != "user1" {
+			t.Fatalf("%s: %d groups: %+v", what, len(groups), groups)
+		}
 		if _, version := d.Text(); version != 95 {
 			t.Fatalf("%s: the head is version %d", what, version)
 		}
@@ -124,6 +132,10 @@ func TestSnapshotsNeverChangeAnAnswer(t *testing.T) {
 		t.Fatalf("snapshots kept: %q", kept)
 	}
 	check("with snapshots", &Options{SnapshotEvery: 10})
+	check("with snapshots and groups", &Options{SnapshotEvery: 10})
+	if len(keys("collab/text-notes/groups")) != 1 {
+		t.Fatal("the groups are not kept")
+	}
 	check("without", &Options{SnapshotEvery: -1})
 	check("with another pause", &Options{SnapshotEvery: 10, Pause: time.Second})
 	others := keys("collab/text-other/")
@@ -141,8 +153,10 @@ func TestSnapshotsNeverChangeAnAnswer(t *testing.T) {
 			ok(t, err)
 		}
 	}
+	_, err = state.Save(t.Context(), "collab/text-notes/groups", []byte("damaged"), driver.AnyRevision)
+	ok(t, err)
 	check("damaged", &Options{SnapshotEvery: 10})
-	if again := keys("collab/text-notes/"); len(again) != 9 {
+	if again := keys("collab/text-notes/0"); len(again) != 9 {
 		t.Errorf("made again: %q", again)
 	}
 }

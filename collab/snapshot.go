@@ -73,12 +73,7 @@ func (d *Document) restore(ctx context.Context, packed []byte, version uint64) (
 		k.Log != d.docs.log || k.Stream != d.stream || k.Version != version || k.Pause != d.docs.opts.Pause || k.Position == 0 {
 		return state{}, false
 	}
-	same := false
-	err = d.records(ctx, k.Position-1, 1, func(r *driver.Record) error {
-		same = r.Position == k.Position && r.ID == k.ID && r.Version == version
-		return nil
-	})
-	if err != nil || !same {
+	if !d.holds(ctx, k.Position, k.ID, version) {
 		return state{}, false
 	}
 	s := state{version: version, position: k.Position, id: k.ID, time: k.Time, text: NewText(k.Text)}
@@ -91,6 +86,16 @@ func (d *Document) restore(ctx context.Context, packed []byte, version uint64) (
 		length += int(n[0])
 	}
 	return s, length == s.text.Len()
+}
+
+// holds reports whether the record at a position is the one that is meant, so
+// that what was kept is of this log as it is.
+func (d *Document) holds(ctx context.Context, p driver.Position, id driver.ID, version uint64) (same bool) {
+	err := d.records(ctx, p-1, 1, func(r *driver.Record) error {
+		same = r.Position == p && r.ID == id && r.Version == version
+		return nil
+	})
+	return same && err == nil
 }
 
 // due returns a copy of s if a snapshot of it is to be kept.

@@ -11,15 +11,6 @@ const (
 	UTF16      Units = "utf-16"
 )
 
-// halves is the length of s in UTF-16 code units.
-func halves(s string) int {
-	n := 0
-	for _, r := range s {
-		n += utf16.RuneLen(r)
-	}
-	return n
-}
-
 // fromWire returns c, which is made for t in units u, in code points. A
 // boundary inside a surrogate pair, and one beyond the text, is a *[PositionError].
 func (t Text) fromWire(c Change, u Units) (Change, error) {

@@ -148,11 +148,6 @@ func (w writer) open(path string) {
 	w.Wait("the text is there", `document.getElementById("text")?.disabled === false && document.getElementById("status").dataset.status === "online"`)
 }
 
-func (w writer) value() string {
-	w.s.t.Helper()
-	return chromium.Eval[string](w.Page, `document.getElementById("text").value`)
-}
-
 // together waits until all pages have sent everything and are at one version,
 // and returns the text they all have.
 func together(t testing.TB, writers ...writer) string {
