@@ -1,6 +1,7 @@
 package projection_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -26,6 +27,11 @@ func TestPauseResumeReset(t *testing.T) {
 		equal(t, "paused", all[0].Paused, true)
 		if all[0].Behind == 0 || all[0].Lag <= 0 {
 			t.Fatalf("paused and not behind: %+v", all[0])
+		}
+		short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if err := r.Wait(short, last); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("it goes on while it is paused: %v", err)
 		}
 		equal(t, "the stock while paused", rows(t, read, allStock), before)
 		must(t, control.Resume(t.Context(), "stock", ""))
@@ -122,6 +128,42 @@ func TestRebuild(t *testing.T) {
 		must(t, control.Drop(t.Context(), "stock", "v3"))
 		equal(t, "the stock", rows(t, read, allStock), folded(t, db))
 	})
+}
+
+// Versions that never catch up with the head while events come in are compared
+// at a position where both are held.
+func TestCompareHoldsBoth(t *testing.T) {
+	db := memory(t)
+	_, target := targets[0].open(t)
+	slowly := func(Moved) error { time.Sleep(2 * time.Millisecond); return nil }
+	o := with(func(o *projection.Options) { o.Batch = 1 })
+	for range 50 {
+		move(t, db, "a", 1)
+	}
+	start(t, stock("v1", 1, slowly), db, target, o)
+	eventually(t, "v1 is ahead", func() bool {
+		all, err := projection.NewControl(db.Log(), target).List(t.Context())
+		must(t, err)
+		return all[0].Position > 20
+	})
+	start(t, stock("v2", 1, slowly), db, target, o)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				move(t, db, "a", 1)
+			}
+		}
+	}()
+	all, err := projection.NewControl(db.Log(), target).Compare(patient(t), "stock", "v2", 10)
+	close(stop)
+	<-stopped
+	must(t, err)
+	equal(t, "rows that differ", all[0].Differing, 0)
 }
 
 // Readers cannot write to what they read, and a handler that forgets At fails at once.

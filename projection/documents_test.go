@@ -70,6 +70,33 @@ func TestDocumentsEqualAFold(t *testing.T) {
 	equal(t, "the documents of a third", allLevels(t, documents(t, db)), folded(t, db))
 }
 
+// Two processes that keep different projections in one state do not undo each other.
+func TestDocumentsOfTwoWriters(t *testing.T) {
+	db := memory(t)
+	counts := projection.NewCollection[int]("counts")
+	count := projection.New("counts", projection.On(func(_ context.Context, tx *projection.Docs, e Moved, _ projection.Envelope) error {
+		return counts.Change(tx, e.SKU, func(n *int) { *n++ })
+	})).Collections("counts")
+	a, b := documents(t, db), documents(t, db)
+	o := with(func(o *projection.Options) { o.Batch = 2 })
+	ra, rb := start(t, levelsOf("v1", 1), db, a, o), start(t, count, db, b, o)
+	var last annals.Position
+	for n := range 100 {
+		last = move(t, db, fmt.Sprint("sku", n%5), n)
+	}
+	must(t, ra.Wait(patient(t), last))
+	must(t, rb.Wait(patient(t), last))
+	for name, d := range map[string]*projection.Documents{"one": a, "the other": b, "a third": documents(t, db)} {
+		equal(t, name+"'s documents", allLevels(t, d), folded(t, db))
+		must(t, d.View(t.Context(), func(tx *projection.Docs) error {
+			for sku, n := range counts.All(tx) {
+				equal(t, name+"'s count of "+sku, n, 20)
+			}
+			return nil
+		}))
+	}
+}
+
 func TestDocumentsRebuild(t *testing.T) {
 	db := memory(t)
 	for n := range 20 {

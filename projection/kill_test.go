@@ -33,14 +33,20 @@ func kills(t *testing.T, few int) int {
 // caught up a fold of the whole log. ANNALS_KILLS=200 go test ./projection -run Kill -v
 func TestKill(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
-		killed(t, kills(t, 10), func(*testing.T) string { return "" })
+		killed(t, kills(t, 10), "", func(*testing.T) string { return "" })
+	})
+	t.Run("documents", func(t *testing.T) {
+		killed(t, max(kills(t, 12)/4, 1), "documents", func(*testing.T) string { return "" })
+	})
+	t.Run("inline", func(t *testing.T) {
+		killed(t, max(kills(t, 12)/4, 1), "inline", func(*testing.T) string { return "" })
 	})
 	t.Run("postgres", func(t *testing.T) {
-		killed(t, max(kills(t, 12)/4, 1), func(t *testing.T) string { return pgserver.Shared(t).NewDatabase(t) })
+		killed(t, max(kills(t, 12)/4, 1), "", func(t *testing.T) string { return pgserver.Shared(t).NewDatabase(t) })
 	})
 }
 
-func killed(t *testing.T, times int, postgres func(*testing.T) string) {
+func killed(t *testing.T, times int, kind string, postgres func(*testing.T) string) {
 	const perLog = 10 // kills before a new log is begun
 	seed := uint64(20260101)
 	if told := os.Getenv("ANNALS_SEED"); told != "" {
@@ -55,7 +61,10 @@ func killed(t *testing.T, times int, postgres func(*testing.T) string) {
 	for n := range times {
 		if n%perLog == 0 {
 			total += events
-			s = childSpec{Dir: t.TempDir(), Postgres: postgres(t), Partitions: 1 + n/perLog%2*2}
+			s = childSpec{Dir: t.TempDir(), Postgres: postgres(t), Kind: kind, Partitions: 1 + n/perLog%2*2}
+			if kind == "inline" {
+				s.Partitions = 1
+			}
 		}
 		s.Seed = rnd.Uint64()
 		killOne(t, s, time.Duration(rnd.IntN(150_000))*time.Microsecond)
@@ -89,19 +98,25 @@ func killOne(t *testing.T, s childSpec, after time.Duration) {
 
 // inspect compares the read model with folds.
 func inspect(t *testing.T, s childSpec) (head, behind annals.Position) {
-	db, read, target, err := s.open()
+	o, err := s.open()
 	must(t, err)
-	defer db.Log().Close()
-	defer read.Close()
-	info, err := db.Log().Info(t.Context())
+	defer o.close()
+	info, err := o.db.Log().Info(t.Context())
 	must(t, err)
-	if s.Partitions == 1 {
-		if at, registered := checkpointed(t, db, target); registered {
-			behind = info.Head - at
-			equal(t, fmt.Sprintf("seed %d: the stock at the checkpoint, position %d", s.Seed, at), rows(t, read, allStock), foldedTo(t, db, at))
+	model := func() map[string]string {
+		if s.Kind == "documents" {
+			return allLevels(t, o.docs)
+		}
+		return rows(t, o.read, allStock)
+	}
+	if at, registered := checkpointed(t, o); registered && s.Partitions == 1 {
+		behind = info.Head - at
+		equal(t, fmt.Sprintf("seed %d: the read model at the checkpoint, position %d", s.Seed, at), model(), foldedTo(t, o.db, at))
+		if s.Kind == "inline" {
+			equal(t, fmt.Sprintf("seed %d: events that are not in the inline read model", s.Seed), behind, annals.Position(0))
 		}
 	}
-	r, err := stock("v1", 1, nil).Open(t.Context(), db, target, s.options(500))
+	r, err := s.start(t.Context(), o, stock("v1", 1, nil), 500)
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -109,12 +124,16 @@ func inspect(t *testing.T, s childSpec) (head, behind annals.Position) {
 	must(t, r.Wait(patient(t), info.Head))
 	cancel()
 	<-done
-	equal(t, fmt.Sprintf("seed %d: the stock", s.Seed), rows(t, read, allStock), foldedTo(t, db, info.Head))
+	equal(t, fmt.Sprintf("seed %d: the read model", s.Seed), model(), foldedTo(t, o.db, info.Head))
 	return info.Head, behind
 }
 
-func checkpointed(t *testing.T, db *annals.DB, target *projection.SQL) (annals.Position, bool) {
-	all, err := projection.NewControl(db.Log(), target).List(t.Context())
+func checkpointed(t *testing.T, o opened) (annals.Position, bool) {
+	k := projection.Keeper(o.sql)
+	if o.docs != nil {
+		k = o.docs
+	}
+	all, err := projection.NewControl(o.db.Log(), k).List(t.Context())
 	must(t, err)
 	if len(all) == 0 {
 		return 0, false

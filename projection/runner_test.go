@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/annals-db/annals"
 	"github.com/annals-db/annals/driver"
@@ -173,6 +174,48 @@ func TestLogThatLosesItsEndUnderARunningProjection(t *testing.T) {
 	if err := ended(t, r); !errors.As(err, &refused) {
 		t.Fatalf("it ended with %v", err)
 	}
+}
+
+// A history that differs only before the last record is told by its tree head.
+func TestAnotherPastIsRefused(t *testing.T) {
+	id, ids := annals.NewID(), []annals.ID{annals.NewID(), annals.NewID()}
+	history := func(first int) *annals.DB {
+		at := time.Unix(1_700_000_000, 0)
+		log := memstore.New(&memstore.Options{LogID: id, Clock: func() time.Time { return at }})
+		for n, quantity := range []int{first, 7} {
+			_, err := log.Append(t.Context(), driver.Batch{Events: []driver.Event{{ID: ids[n], Stream: "item-a", Type: "Moved", Data: fmt.Appendf(nil, `{"SKU":"a","Quantity":%d}`, quantity)}}})
+			must(t, err)
+		}
+		return annals.New(log, nil)
+	}
+	_, target := targets[0].open(t)
+	r := start(t, stock("v1", 1, nil), history(1), target, quick)
+	must(t, r.Wait(patient(t), 2))
+	_ = r.stop()
+	same := start(t, stock("v1", 1, nil), history(1), target, quick)
+	must(t, same.Wait(patient(t), 2))
+	_ = same.stop()
+	err := ended(t, start(t, stock("v1", 1, nil), history(2), target, quick))
+	var refused *projection.CheckpointError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "tree head") {
+		t.Fatalf("it ended with %v", err)
+	}
+}
+
+// A projection that stands still holds up no writer.
+func TestSlowProjectionCostsWritersNothing(t *testing.T) {
+	each(t, func(t *testing.T, read *sql.DB, target *projection.SQL) {
+		db := memory(t)
+		goOn := make(chan struct{})
+		r := start(t, stock("v1", 1, func(Moved) error { <-goOn; return nil }), db, target, quick)
+		var last annals.Position
+		for n := range 500 { // would never end if they waited for a handler
+			last = move(t, db, fmt.Sprint("sku", n%9), n)
+		}
+		close(goOn)
+		must(t, r.Wait(patient(t), last))
+		equal(t, "the stock", rows(t, read, allStock), folded(t, db))
+	})
 }
 
 func TestPoison(t *testing.T) {
