@@ -147,10 +147,10 @@ func child(told string) error {
 	}
 }
 
-// backlog appends 300 events at once.
+// backlog appends 2,000 events at once.
 func backlog(ctx context.Context, db *annals.DB, rnd *rand.Rand) error {
 	_, err := db.Update(ctx, func(tx *annals.Tx) error {
-		for range 300 {
+		for range 2000 {
 			if err := tx.Append(Moved{fmt.Sprint("sku", rnd.IntN(20)), rnd.IntN(100) - 40}, annals.WithTags(fmt.Sprint("n:", rnd.IntN(9)))); err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -164,6 +165,49 @@ func TestCompareHoldsBoth(t *testing.T) {
 	<-stopped
 	must(t, err)
 	equal(t, "rows that differ", all[0].Differing, 0)
+}
+
+// Projections that are opened for the first time at once do not get in each other's way.
+func TestOpenedAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, read *sql.DB, target *projection.SQL) {
+		db := memory(t)
+		last := move(t, db, "a", 1)
+		var wg sync.WaitGroup
+		for n := range 6 {
+			name := []string{"select", "order", "levels"}[n%3] // not only names that need no quoting
+			p := projection.New("p"+name, projection.On(func(ctx context.Context, tx *sql.Tx, e Moved, _ projection.Envelope) error {
+				_, err := tx.ExecContext(ctx, "INSERT INTO "+projection.At(ctx, name)+" VALUES (1)")
+				return err
+			})).Table(name, "n INTEGER PRIMARY KEY")
+			other := projection.SQLite(read)
+			if t.Name() == "TestOpenedAtOnce/postgres" {
+				other = projection.Postgres(read)
+			}
+			wg.Go(func() {
+				r, err := p.Open(t.Context(), db, other, quick)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				ctx, cancel := context.WithCancel(patient(t))
+				done := make(chan error, 1)
+				go func() { done <- r.Run(ctx) }()
+				if err := r.Wait(ctx, last); err != nil {
+					t.Error(err)
+				}
+				cancel()
+				<-done
+			})
+		}
+		wg.Wait()
+		all, err := projection.NewControl(db.Log(), target).List(t.Context())
+		must(t, err)
+		equal(t, "projections", len(all), 3)
+		taken := projection.New("taker", projection.OnRecord(annals.Query{}, func(context.Context, *sql.Tx, annals.Record) error { return nil })).Table("order", "n INTEGER")
+		if _, err := taken.Open(t.Context(), db, target, quick); err == nil {
+			t.Fatal("two projections have one table")
+		}
+	})
 }
 
 // Readers cannot write to what they read, and a handler that forgets At fails at once.

@@ -97,6 +97,31 @@ func TestDocumentsOfTwoWriters(t *testing.T) {
 	}
 }
 
+// A commit on what another has changed meanwhile is made again on top of it.
+func TestDocumentsCommitOnWhatIsThere(t *testing.T) {
+	db := memory(t)
+	a, b := documents(t, db), documents(t, db)
+	put := func(d *projection.Documents, key string) {
+		must(t, d.Update(t.Context(), func(ctx context.Context, _ *projection.Docs, b projection.Book) error {
+			return b.Save(ctx, key, []byte("1"))
+		}))
+	}
+	put(a, "a1")
+	put(b, "b1")
+	put(a, "a2")
+	put(b, "b2")
+	put(b, "b3")
+	put(a, "a3")
+	must(t, documents(t, db).Keep(t.Context(), func(ctx context.Context, b projection.Book) error {
+		for _, key := range []string{"a1", "a2", "a3", "b1", "b2", "b3"} {
+			v, err := b.Load(ctx, key)
+			must(t, err)
+			equal(t, key, string(v), "1")
+		}
+		return nil
+	}))
+}
+
 func TestDocumentsRebuild(t *testing.T) {
 	db := memory(t)
 	for n := range 20 {

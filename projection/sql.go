@@ -35,9 +35,15 @@ func (s *SQL) Keep(ctx context.Context, fn func(context.Context, Book) error) er
 // Update runs fn in a transaction.
 func (s *SQL) Update(ctx context.Context, fn func(context.Context, *sql.Tx, Book) error) error {
 	if !s.prepared.Load() {
-		err := s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-			return sqlbook.New(s.dialect, sqlConn{tx}).Prepare(ctx)
-		})
+		var err error
+		for range 3 { // of two that make it at once, one may fail
+			err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+				return sqlbook.New(s.dialect, sqlConn{tx}).Prepare(ctx)
+			})
+			if err == nil || ctx.Err() != nil {
+				break
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("make the table annals_projections: %w", err)
 		}

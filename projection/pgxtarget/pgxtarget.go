@@ -34,9 +34,15 @@ func (t *Target) Keep(ctx context.Context, fn func(context.Context, projection.B
 // Update runs fn in a transaction.
 func (t *Target) Update(ctx context.Context, fn func(context.Context, pgx.Tx, projection.Book) error) error {
 	if !t.prepared.Load() {
-		err := t.transact(ctx, func(tx pgx.Tx) error {
-			return sqlbook.New(sqlbook.Postgres, conn{tx}).Prepare(ctx)
-		})
+		var err error
+		for range 3 { // of two that make it at once, one may fail
+			err = t.transact(ctx, func(tx pgx.Tx) error {
+				return sqlbook.New(sqlbook.Postgres, conn{tx}).Prepare(ctx)
+			})
+			if err == nil || ctx.Err() != nil {
+				break
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("make the table annals_projections: %w", err)
 		}

@@ -30,6 +30,7 @@ var Postgres = &Dialect{
 		WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
 	// Where the columns allow it the view is replaced, and keeps its grants and what depends on it.
 	view: []string{
+		`SELECT pg_advisory_xact_lock(hashtext('annals_projection_view'))`, // the function is everybody's
 		`DO $body$ BEGIN CREATE OR REPLACE VIEW NAME AS SELECT * FROM TABLE;
 		EXCEPTION WHEN invalid_table_definition THEN DROP VIEW NAME; CREATE VIEW NAME AS SELECT * FROM TABLE; END $body$`,
 		`CREATE OR REPLACE FUNCTION annals_projection_view() RETURNS trigger LANGUAGE plpgsql AS $body$
@@ -42,11 +43,11 @@ var Postgres = &Dialect{
 // show returns what makes name a view of table.
 func (d *Dialect) show(name, table string) []string {
 	if table == "" {
-		return []string{"DROP VIEW IF EXISTS " + name}
+		return []string{"DROP VIEW IF EXISTS " + quote(name)}
 	}
 	var queries []string
 	for _, q := range d.view {
-		queries = append(queries, strings.NewReplacer("NAME", name, "TABLE", table).Replace(q))
+		queries = append(queries, strings.NewReplacer("NAME", quote(name), "TABLE", table).Replace(q))
 	}
 	return queries
 }
