@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/annals-db/annals/codec"
@@ -22,6 +23,9 @@ type DB struct {
 	pipelines map[string]*codec.Pipeline // by name
 	cache     *cache
 	gates     gates
+
+	feeding sync.Mutex // guards feed
+	feed    *feed      // nil while nobody subscribes
 }
 
 // Options are the options of [New].

@@ -44,8 +44,9 @@ func (db *DB) Subscribe(ctx context.Context, q Query, opts *SubscribeOptions) it
 		o = *opts
 	}
 	return func(yield func(Notification, error) bool) {
+		q := q // each ranging is a listener of its own
 		after, err := db.subscribeFrom(ctx, o)
-		for err == nil {
+		for alone := false; err == nil; {
 			var info driver.Info
 			if info, err = db.log.Info(ctx); err != nil {
 				break
@@ -58,9 +59,13 @@ func (db *DB) Subscribe(ctx context.Context, q Query, opts *SubscribeOptions) it
 			if more, err = db.deliver(ctx, q, o.Progress, after, info.Head, yield); !more {
 				return
 			}
-			if err == nil {
-				after = info.Head
+			if err != nil {
+				break
+			}
+			if after = info.Head; alone {
 				_, err = db.log.Wait(ctx, after)
+			} else if after, alone, more, err = db.live(ctx, &q, o.Progress, after, yield); !more {
+				return
 			}
 		}
 		yield(Notification{}, err)

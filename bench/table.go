@@ -20,5 +20,5 @@ func table() []row {
 		loadRow("the same, 50 such entities in turn", 50),
 	}
 	rows = append(rows, sqliteRows()...)
-	return slices.Concat(rows, scaleRows(), historyRows(), projectionRows(), postgresRows(), collabRows(), auditRows(), replicaRows())
+	return slices.Concat(rows, scaleRows(), historyRows(), projectionRows(), subscriptionRows(), postgresRows(), collabRows(), auditRows(), replicaRows())
 }
