@@ -97,9 +97,7 @@ func subscribeMany(db *annals.DB, query func(n int) annals.Query) (*subscribers,
 		s.wg.Go(func() {
 			for n, err := range db.Subscribe(ctx, q, &annals.SubscribeOptions{FromHead: true}) {
 				if err != nil {
-					if ctx.Err() == nil {
-						s.failure.Store(&err)
-					}
+					s.failed(ctx, err)
 					return
 				}
 				if n.Position > 0 {
@@ -111,6 +109,12 @@ func subscribeMany(db *annals.DB, query func(n int) annals.Query) (*subscribers,
 	time.Sleep(100 * time.Millisecond) // until all wait
 	s.bytes = float64(inUse()-before) / liveSubscriptions
 	return s, nil
+}
+
+func (s *subscribers) failed(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		s.failure.Store(&err)
+	}
 }
 
 // end ends them all.
