@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -40,12 +39,6 @@ var kinds = map[string]func(t *testing.T, id driver.ID) driver.Log{
 		s, err := pgstore.Open(t.Context(), pgserver.Shared(t).NewDatabase(t), &pgstore.Options{LogID: id})
 		return opened(t, s, err)
 	},
-}
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	pgserver.StopShared()
-	os.Exit(code)
 }
 
 func opened[L driver.Log](t *testing.T, log L, err error) driver.Log {
@@ -157,7 +150,7 @@ func TestACopyKeepsEverything(t *testing.T) {
 		for b, to := range kinds {
 			t.Run(a+" to "+b, func(t *testing.T) {
 				source := from(t, uuid.New())
-				newWriter(source, 1).write(t, 500)
+				newWriter(source, 1).write(t, 150)
 				target := to(t, logID(t, source))
 				r, err := move.Copy(t.Context(), source, target, nil)
 				if err != nil {
@@ -206,9 +199,9 @@ func export(t *testing.T, log driver.Log) string {
 
 func TestAnInterruptedCopyGoesOnWhereItStopped(t *testing.T) {
 	source := kinds["memory"](t, uuid.New())
-	newWriter(source, 2).write(t, 2000)
+	newWriter(source, 2).write(t, 1000)
 	total := len(records(t, source))
-	for seed := range uint64(8) {
+	for seed := range uint64(4) {
 		target := kinds["file"](t, logID(t, source))
 		rnd, copied, interrupted := rand.New(rand.NewPCG(seed, 0)), 0, 0
 		for {
