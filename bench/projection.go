@@ -35,10 +35,10 @@ func projectionRows() []row {
 // nothing is a read model that takes no work.
 type nothing struct{}
 
-// noted hands each record on to fn and does nothing else.
-func noted(fn func(r *annals.Record)) *projection.Projection[*nothing] {
-	return projection.New("noted", projection.OnRecord(annals.Query{}, func(_ context.Context, _ *nothing, r annals.Record) error {
-		fn(&r)
+// noted calls fn at each record and does nothing else.
+func noted(fn func()) *projection.Projection[*nothing] {
+	return projection.New("noted", projection.OnRecord(annals.Query{}, func(context.Context, *nothing, annals.Record) error {
+		fn()
 		return nil
 	}))
 }
@@ -126,7 +126,7 @@ func liveRow(name string, inSQLite bool) row {
 					}
 				}
 				if !inSQLite {
-					return median, runProjection(noted(func(*annals.Record) { note() }), db,
+					return median, runProjection(noted(note), db,
 						projection.NewMemory[nothing](log, nil, &projection.MemoryOptions{SnapshotEvery: -1}), live)
 				}
 				read, err := openSQLite(filepath.Join(dir, "read.db"))
@@ -174,7 +174,7 @@ func catchUpRow() row {
 			func() (float64, error) {
 				var took time.Duration
 				began := time.Now()
-				err := runProjection(noted(func(*annals.Record) {}), annals.New(log, nil),
+				err := runProjection(noted(func() {}), annals.New(log, nil),
 					projection.NewMemory[nothing](log, nil, &projection.MemoryOptions{SnapshotEvery: -1}),
 					func(ctx context.Context, r *projection.Runner) error {
 						defer func() { took = time.Since(began) }()

@@ -216,6 +216,9 @@ func (c *Control) Reset(ctx context.Context, name, vn string) error {
 		return fmt.Errorf("projection %s: reset: %w", name, err)
 	}
 	return c.change(ctx, "reset", name, vn, func(ctx context.Context, b Book, _ *registration, vn string, v *version) error {
+		if v.Inline {
+			return fmt.Errorf("it is inline, and appends would be refused until it has caught up: open another version and switch to it")
+		}
 		if _, err := lockCheckpoints(ctx, b, name, vn, v); err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/annals-db/annals"
 	"github.com/annals-db/annals/driver"
@@ -46,18 +48,10 @@ func (p *Projection[T]) Inline(ctx context.Context, db *annals.DB, target Target
 	if err := r.catchUp(ctx); err != nil {
 		return fail(err)
 	}
-	err = r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
-		reg, err := load[registration](ctx, b.Lock, registrationKey(r.name))
-		if err != nil || reg == nil || reg.Versions[r.version] == nil || reg.Versions[r.version].Inline {
-			return err
-		}
-		reg.Versions[r.version].Inline = true
-		return save(ctx, b, registrationKey(r.name), reg)
-	})
-	if err != nil {
+	if err := r.setInline(ctx, true); err != nil {
 		return fail(err)
 	}
-	remove = log.Inline(func(ctx context.Context, tx any, records []driver.Record) error {
+	unhook := log.Inline(func(ctx context.Context, tx any, records []driver.Record) error {
 		t, ok := tx.(T)
 		if !ok {
 			return fmt.Errorf("projection %s %s: the store's transactions are %T, its handlers take another type", p.name, p.version, tx)
@@ -68,10 +62,29 @@ func (p *Projection[T]) Inline(ctx context.Context, db *annals.DB, target Target
 	})
 	// What was appended between the two.
 	if err := r.catchUp(ctx); err != nil {
-		remove()
+		unhook()
 		return fail(err)
 	}
-	return remove, nil
+	return sync.OnceFunc(func() {
+		unhook()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := r.setInline(ctx, false); err != nil {
+			r.opts.Logger.Warn("projection: it is still registered as inline", "projection", r.name, "error", err)
+		}
+	}), nil
+}
+
+// setInline notes whether the version is part of appends.
+func (r *Runner) setInline(ctx context.Context, inline bool) error {
+	return r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
+		reg, err := load[registration](ctx, b.Lock, registrationKey(r.name))
+		if err != nil || reg == nil || reg.Versions[r.version] == nil || reg.Versions[r.version].Inline == inline {
+			return err
+		}
+		reg.Versions[r.version].Inline = inline
+		return save(ctx, b, registrationKey(r.name), reg)
+	})
 }
 
 // catchUp runs until the log's head is reached.

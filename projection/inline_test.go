@@ -106,6 +106,9 @@ func TestInline(t *testing.T) {
 		if err := control.Pause(t.Context(), "stock", ""); err == nil {
 			t.Fatal("an inline projection was paused")
 		}
+		if err := control.Reset(t.Context(), "stock", ""); err == nil {
+			t.Fatal("an inline projection was reset")
+		}
 	})
 	t.Run("takes a store in SQL", func(t *testing.T) {
 		_, target := targets[0].open(t)
