@@ -3,14 +3,17 @@ package audit_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/annals-db/annals/audit"
+	"github.com/annals-db/annals/driver"
 )
 
 // copied is a copy of a table and the transaction after which it was taken.
@@ -180,4 +183,39 @@ func TestTablesThatComeGoAndAreRenamed(t *testing.T) {
 	if err != nil || old.Len() != 2 {
 		t.Errorf("under its old name it had %v, %v", old, err)
 	}
+}
+
+// slow is a log that takes its time for each append, so that capture is behind
+// what is read of the tables.
+type slow struct{ driver.Log }
+
+func (s slow) Append(ctx context.Context, b driver.Batch) (driver.Receipt, error) {
+	time.Sleep(3 * time.Millisecond)
+	return s.Log.Append(ctx, b)
+}
+
+func TestRowsAreReadAgainBehindTheWatermarkOnly(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE m (id int PRIMARY KEY, n int); INSERT INTO m SELECT n, 0 FROM generate_series(1, 60) n`)
+	w.setUp(nil, "m")
+	whole := w.log
+	w.log = slow{whole}
+	w.o.ChunkRows = 5
+	w.begun()
+	xid := w.transaction("ALTER TABLE m ALTER n TYPE numeric(12,2)")
+	c, err := copyOf(t.Context(), w.conn, "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(8, 8))
+	for range 800 {
+		id := 1 + rnd.IntN(60)
+		if id%2 == 0 {
+			w.exec("UPDATE m SET n = n + 1 WHERE id = $1", id)
+		} else {
+			w.exec("INSERT INTO m SELECT max(id) + 1, 5 FROM m")
+		}
+	}
+	w.verifiedSoon()
+	w.stop()
+	(&killing{world: w, t: t}).equal(w.trail(), c, audit.AfterTransaction(xid), "just after the rewrite")
 }
