@@ -1,19 +1,22 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/annals-db/annals/audit"
-	"github.com/annals-db/annals/driver"
 )
 
 // copied is a copy of a table and the transaction after which it was taken.
@@ -185,20 +188,13 @@ func TestTablesThatComeGoAndAreRenamed(t *testing.T) {
 	}
 }
 
-// slow is a log that takes its time for each append, so that capture is behind
-// what is read of the tables.
-type slow struct{ driver.Log }
-
-func (s slow) Append(ctx context.Context, b driver.Batch) (driver.Receipt, error) {
-	time.Sleep(3 * time.Millisecond)
-	return s.Log.Append(ctx, b)
-}
-
+// TestRowsAreReadAgainBehindTheWatermarkOnly delays the stream of changes, so
+// that what is read of a table is ahead of it.
 func TestRowsAreReadAgainBehindTheWatermarkOnly(t *testing.T) {
 	w := newWorld(t, server(t), `CREATE TABLE m (id int PRIMARY KEY, n int); INSERT INTO m SELECT n, 0 FROM generate_series(1, 60) n`)
 	w.setUp(nil, "m")
-	whole := w.log
-	w.log = slow{whole}
+	direct := w.url
+	w.url = lagging(t, direct, 300*time.Millisecond)
 	w.o.ChunkRows = 5
 	w.begun()
 	xid := w.transaction("ALTER TABLE m ALTER n TYPE numeric(12,2)")
@@ -207,7 +203,7 @@ func TestRowsAreReadAgainBehindTheWatermarkOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	rnd := rand.New(rand.NewPCG(8, 8))
-	for range 800 {
+	for range 300 {
 		id := 1 + rnd.IntN(60)
 		if id%2 == 0 {
 			w.exec("UPDATE m SET n = n + 1 WHERE id = $1", id)
@@ -218,4 +214,76 @@ func TestRowsAreReadAgainBehindTheWatermarkOnly(t *testing.T) {
 	w.verifiedSoon()
 	w.stop()
 	(&killing{world: w, t: t}).equal(w.trail(), c, audit.AfterTransaction(xid), "just after the rewrite")
+}
+
+// lagging returns the URL of a way to a server on which the stream of changes,
+// and nothing else, comes late.
+func lagging(t *testing.T, url string, late time.Duration) string {
+	t.Helper()
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", to)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			var replicates atomic.Bool
+			go pass(server, client, func(b []byte) time.Duration {
+				if bytes.Contains(b, []byte("START_REPLICATION")) {
+					replicates.Store(true)
+				}
+				return 0
+			})
+			go pass(client, server, func([]byte) time.Duration {
+				if replicates.Load() {
+					return late
+				}
+				return 0
+			})
+		}
+	}()
+	return strings.Replace(url, to, l.Addr().String(), 1)
+}
+
+// pass copies from one connection to the other, each piece as late as delay says.
+func pass(to, from net.Conn, delay func([]byte) time.Duration) {
+	type piece struct {
+		due  time.Time
+		data []byte
+	}
+	pieces := make(chan piece, 10_000)
+	go func() {
+		defer to.Close()
+		for p := range pieces {
+			time.Sleep(time.Until(p.due))
+			if _, err := to.Write(p.data); err != nil {
+				from.Close()
+			}
+		}
+	}()
+	defer close(pieces)
+	for {
+		b := make([]byte, 32<<10)
+		n, err := from.Read(b)
+		if n > 0 {
+			pieces <- piece{time.Now().Add(delay(b[:n])), b[:n]}
+		}
+		if err != nil {
+			return
+		}
+	}
 }
