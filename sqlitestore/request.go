@@ -28,6 +28,15 @@ const (
 	requestAbandoned // its caller no longer waits
 )
 
+// weight is one for each event and one for each 4 KiB of payload.
+func (r *request) weight() int {
+	bytes := 0
+	for i := range r.batch.Events {
+		bytes += len(r.batch.Events[i].Data)
+	}
+	return len(r.batch.Events) + bytes>>12
+}
+
 // wait waits for the writer's answer.
 func (r *request) wait(ctx context.Context) (driver.Receipt, error) {
 	select {

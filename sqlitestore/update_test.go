@@ -265,3 +265,29 @@ func TestAPanicInATransactionLeavesTheStoreUsable(t *testing.T) {
 	}()
 	equal(t, "first position", appendTo(t, s, event("item-1")).First, driver.Position(1))
 }
+
+func TestRowsLeftOpenInATransactionDoNotStayBehind(t *testing.T) {
+	s, ctx := withTable(t), testContext(t)
+	appendTo(t, s, event("item-1"), event("item-2"), event("item-3"))
+	for round := range 20 {
+		err := s.Update(ctx, func(tx *sql.Tx, log driver.Log) error {
+			rows, err := tx.Query(`SELECT position FROM annals_records`)
+			if err != nil || !rows.Next() {
+				return fmt.Errorf("no rows: %w", err)
+			}
+			appendTo(t, log, event("item-1"))
+			if round%2 == 1 {
+				return errSkip
+			}
+			return nil // rows stays open
+		})
+		if err != nil && !errors.Is(err, errSkip) {
+			t.Fatal(err)
+		}
+		appendTo(t, s, event("item-2"))
+	}
+	equal(t, "records", len(records(t, s, driver.Query{})), 3+10+20)
+	equal(t, "faults", faults(t, s), []error(nil))
+}
+
+var errSkip = errors.New("skip")

@@ -54,7 +54,7 @@ type writer struct {
 
 const (
 	maxQueued = 8192    // requests
-	maxGroup  = 4096    // events in one transaction, if there are several batches
+	maxGroup  = 4096    // the weight of what shares a transaction
 	maxKeys   = 1 << 17 // known at the beginning of a transaction
 )
 
@@ -171,10 +171,11 @@ func (w *writer) run() {
 			return
 		}
 		for len(taken) > 0 {
-			n, events := 1, len(taken[0].batch.Events)
-			for n < len(taken) && events+len(taken[n].batch.Events) <= maxGroup {
-				events += len(taken[n].batch.Events)
-				n++
+			n := 1
+			for weight := taken[0].weight(); n < len(taken); n++ {
+				if weight += taken[n].weight(); weight > maxGroup {
+					break
+				}
 			}
 			w.turn <- struct{}{}
 			w.group(taken[:n])
