@@ -161,9 +161,9 @@ func TestServerKilledUnderLoadLosesNothing(t *testing.T) {
 				for at := driver.Position(0); following.Err() == nil; at = followOn(following, c, at, seen) {
 				}
 			}()
-			l := startLoad(t, seed, 8, a, b)
+			l, r := startLoad(t, seed, 8, a, b), rand.New(rand.NewPCG(seed, 1000))
 			for range 3 {
-				l.until(50 + rand.IntN(100))
+				l.until(50 + r.IntN(100))
 				if err := server.Kill(); err != nil {
 					t.Fatal(err)
 				}
