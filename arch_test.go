@@ -46,6 +46,7 @@ var arrows = []arrow{
 	{of: "internal/...", imports: []string{"driver", "internal/..."}, links: []string{"*"}},
 
 	{of: "move", imports: []string{"driver", "internal/..."}, links: []string{"github.com/google/uuid", "github.com/go-json-experiment/json"}},
+	{of: "stores", imports: []string{"driver", "memstore", "filestore", "sqlitestore", "pgstore", "replica", "move", "internal/..."}, links: []string{"*"}},
 	{of: "projection/...", imports: []string{".", "driver", "codec", "projection/...", "internal/..."}, links: []string{"*"}},
 	{of: "group/...", imports: []string{".", "driver", "codec", "internal/..."}, links: []string{"*"}},
 	{of: "process/...", imports: []string{".", "driver", "codec", "projection", "group", "internal/..."}, links: []string{"*"}},
@@ -60,7 +61,7 @@ var arrows = []arrow{
 	// show of states is that of history, which works on folds as well as on models.
 	{of: "server/...", imports: []string{"driver", "internal/...", "server/..."}, links: []string{"*"}},
 	{of: "studio/...", imports: []string{"driver", "history", "internal/...", "studio/..."}, links: []string{"*"}},
-	{of: "cmd/...", imports: []string{"driver", "history", "memstore", "filestore", "sqlitestore", "pgstore", "httpstore", "replica", "move", "projection/...", "group", "process", "relay/...", "audit", "server", "studio", "internal/...", "cmd/..."}, links: []string{"*"}},
+	{of: "cmd/...", imports: []string{"driver", "history", "memstore", "filestore", "sqlitestore", "pgstore", "httpstore", "replica", "move", "stores", "projection/...", "group", "process", "relay/...", "audit", "server", "studio", "internal/...", "cmd/..."}, links: []string{"*"}},
 
 	{of: "bench/...", imports: []string{"..."}, links: []string{"*"}},
 	{of: "examples/...", imports: []string{"..."}, links: []string{"*"}},

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/annals-db/annals/internal/when"
+	"github.com/annals-db/annals/stores"
 )
 
 // app is one run of the command: its streams, its global flags, and what
@@ -58,7 +59,7 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	root.SetArgs(args)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	f := root.PersistentFlags()
-	f.StringVar(&a.storeFlag, "store", "", "the store: "+knownSchemes+" (default file:annals.db)")
+	f.StringVar(&a.storeFlag, "store", "", "the store: "+stores.Known+" (default file:annals.db)")
 	f.StringVarP(&a.outputFlag, "output", "o", "", "table, json, jsonl or none (default table on a terminal, else jsonl)")
 	f.StringVar(&a.tzFlag, "tz", "", "time zone of dates and of times that name none, such as Europe/Paris (default UTC)")
 	f.StringVar(&a.configFlag, "config", "", "configuration file (default annals.json in the user's configuration directory, or $ANNALS_CONFIG)")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 
 	"github.com/annals-db/annals/audit"
 	"github.com/annals-db/annals/driver"
+	"github.com/annals-db/annals/stores"
 )
 
 // auditRunFlags are the flags of audit run.
@@ -138,7 +138,7 @@ func (a *app) sealer(ctx context.Context, to string) (write func(context.Context
 			_, err := fmt.Fprintln(a.out, asJSON(s))
 			return err
 		}, func() {}, nil
-	case isStoreURL(to):
+	case stores.IsURL(to):
 		log, err := a.openURL(ctx, to, opening{want: toWrite})
 		if err != nil {
 			return nil, nil, err
@@ -155,13 +155,6 @@ func (a *app) sealer(ctx context.Context, to string) (write func(context.Context
 		}
 		return f.Sync()
 	}, func() { _ = f.Close() }, nil
-}
-
-// isStoreURL reports whether text names a store rather than a file.
-func isStoreURL(text string) bool {
-	scheme, _, ok := strings.Cut(text, ":")
-	_, known := schemes[scheme]
-	return ok && known
 }
 
 // sealRegularly writes a seal whenever the log has grown, until ctx ends.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/annals-db/annals/audit"
+	"github.com/annals-db/annals/stores"
 )
 
 // errMismatch is returned by audit verify when it has printed what differs.
@@ -126,7 +127,7 @@ func (a *app) auditAgainst(cmd *cobra.Command, against string) error {
 
 // seals reads seals from a file, a store or standard input.
 func (a *app) seals(cmd *cobra.Command, from string) ([]audit.Seal, error) {
-	if isStoreURL(from) {
+	if stores.IsURL(from) {
 		log, err := a.openURL(cmd.Context(), from, opening{want: toRead})
 		if err != nil {
 			return nil, err

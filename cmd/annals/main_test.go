@@ -41,9 +41,9 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, params(func(*testscript.Env) string { return "" }, "testdata/script/*.txtar"))
 }
 
-// stores are the kinds of store beside the default, each with what returns the
+// scripted are the kinds of store beside the default, each with what returns the
 // URL of a new one.
-var stores = map[string]func(t *testing.T, e *testscript.Env) string{
+var scripted = map[string]func(t *testing.T, e *testscript.Env) string{
 	"sqlite": func(_ *testing.T, e *testscript.Env) string {
 		return "sqlite:" + filepath.Join(e.WorkDir, "annals.sqlite")
 	},
@@ -53,7 +53,7 @@ var stores = map[string]func(t *testing.T, e *testscript.Env) string{
 // TestScriptsOnEveryStore runs those sessions that only say what is done, not
 // where, on every store.
 func TestScriptsOnEveryStore(t *testing.T) {
-	for name, url := range stores {
+	for name, url := range scripted {
 		t.Run(name, func(t *testing.T) {
 			testscript.Run(t, params(func(e *testscript.Env) string { return url(t, e) },
 				"testdata/script/append.txtar", "testdata/script/fold.txtar", "testdata/script/history.txtar", "testdata/script/read.txtar",

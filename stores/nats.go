@@ -1,4 +1,4 @@
-package main
+package stores
 
 import (
 	"context"
@@ -29,30 +29,30 @@ const natsForm = "nats://HOST,HOST/NAME?dir=PATH"
 func parseNATS(text string) (n natsURL, err error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
-		return n, usagef("store %q: write %s", redact(text), natsForm)
+		return n, wrong(text, "write %s", natsForm)
 	}
 	q := u.Query()
 	n.dir = q.Get("dir")
 	if n.dir == "" {
-		return n, usagef("store %q: a node of a cluster keeps a copy of its own: say in which directory, %s", redact(text), natsForm)
+		return n, wrong(text, "a node of a cluster keeps a copy of its own: say in which directory, %s", natsForm)
 	}
 	n.opts.Name, n.opts.Node, n.opts.System = strings.Trim(u.Path, "/"), q.Get("node"), q.Get("system")
-	if n.opts.Unverified, err = flag(q, "unverified"); err != nil {
+	if n.opts.Unverified, err = flag(text, q, "unverified"); err != nil {
 		return n, err
 	}
-	if n.opts.Seed, err = flag(q, "seed"); err != nil {
+	if n.opts.Seed, err = flag(text, q, "seed"); err != nil {
 		return n, err
 	}
-	if text := q.Get("replicas"); text != "" {
-		if n.opts.Replicas, err = strconv.Atoi(text); err != nil || n.opts.Replicas < 1 {
-			return n, usagef("store: replicas=%s is not a number from 1", text)
+	if count := q.Get("replicas"); count != "" {
+		if n.opts.Replicas, err = strconv.Atoi(count); err != nil || n.opts.Replicas < 1 {
+			return n, wrong(text, "replicas=%s is not a number from 1", count)
 		}
 	}
 	for name := range q {
 		switch name {
 		case "dir", "node", "system", "unverified", "seed", "replicas":
 		default:
-			return n, usagef("store: there is no parameter %q; there are dir, node, replicas, seed, system and unverified", name)
+			return n, wrong(text, "there is no parameter %q; there are dir, node, replicas, seed, system and unverified", name)
 		}
 	}
 	var servers []string
@@ -64,7 +64,7 @@ func parseNATS(text string) (n natsURL, err error) {
 }
 
 // flag returns a parameter that is true or false; given without a value it is true.
-func flag(q url.Values, name string) (bool, error) {
+func flag(text string, q url.Values, name string) (bool, error) {
 	if !q.Has(name) {
 		return false, nil
 	}
@@ -73,29 +73,31 @@ func flag(q url.Values, name string) (bool, error) {
 	}
 	b, err := strconv.ParseBool(q.Get(name))
 	if err != nil {
-		return false, usagef("store: %s=%s is neither true nor false", name, q.Get(name))
+		return false, wrong(text, "%s=%s is neither true nor false", name, q.Get(name))
 	}
 	return b, nil
 }
 
-func openNATS(ctx context.Context, a *app, text string, o opening) (driver.Log, error) {
+func openNATS(ctx context.Context, text string, o Options) (driver.Log, error) {
 	n, err := parseNATS(text)
 	if err != nil {
 		return nil, err
 	}
-	if o.source != nil {
-		if err := n.bring(ctx, a, o); err != nil {
+	if o.Source != nil {
+		if err := n.bring(ctx, o); err != nil {
 			return nil, err
 		}
 		n.opts.Seed = true
-		n.opts.Node = first(n.opts.Node, fmt.Sprintf("copy-%d", os.Getpid()))
+		if n.opts.Node == "" {
+			n.opts.Node = fmt.Sprintf("copy-%d", os.Getpid())
+		}
 	}
-	n.opts.Logger = a.logger()
+	n.opts.Logger = o.Logger
 	log, err := replica.Open(ctx, n.servers, n.dir, &n.opts)
 	if err != nil {
 		return nil, err
 	}
-	if o.source != nil {
+	if o.Source != nil {
 		if err := seeded(ctx, log); err != nil {
 			return nil, errors.Join(err, log.Close())
 		}
@@ -125,17 +127,15 @@ func seeded(ctx context.Context, log *replica.Store) error {
 
 // bring copies the log to the node's own directory, from which the cluster is
 // seeded, unless something is there already.
-func (n *natsURL) bring(ctx context.Context, a *app, o opening) error {
+func (n *natsURL) bring(ctx context.Context, o Options) error {
 	if entries, err := os.ReadDir(n.dir); len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil // an earlier copy, which is completed through the cluster
 	}
-	copied, err := filestore.Open(n.dir, &filestore.Options{LogID: o.logID, Logger: a.logger()})
+	copied, err := filestore.Open(n.dir, &filestore.Options{LogID: o.LogID, Logger: o.Logger})
 	if err != nil {
 		return err
 	}
-	bar := a.progress("copying to "+n.dir, "events", -1)
-	defer bar.finish()
-	_, err = move.Copy(ctx, o.source, copied, &move.Options{NewLog: o.logID == driver.ID{}, Progress: func(done, total driver.Position) { bar.set(int64(done), int64(total)) }})
+	_, err = move.Copy(ctx, o.Source, copied, &move.Options{NewLog: o.LogID == driver.ID{}, Progress: o.Progress})
 	if err = errors.Join(err, copied.Close()); err != nil {
 		return fmt.Errorf("the node's own copy: %w", err)
 	}
