@@ -39,6 +39,9 @@ func (s *Store) backup(ctx context.Context, path string) (driver.Info, error) {
 		return driver.Info{}, err
 	}
 	defer os.Remove(partial) //nolint:errcheck // it is renamed where all went well
+	if err := makeFile(partial); err != nil {
+		return driver.Info{}, err
+	}
 	ctx, cancel := s.whileOpen(ctx)
 	defer cancel()
 	err := s.use(ctx, func(c *conn) error {

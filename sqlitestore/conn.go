@@ -172,9 +172,11 @@ func (c *conn) within(f func() error) error {
 	return err
 }
 
-// name returns the file name of path as SQLite takes it.
+// name returns the file name of path as SQLite takes it. The files that SQLite
+// makes beside it are for the same users.
 func name(path string, params ...string) string {
 	p := filepath.ToSlash(path)
+	params = append(params, "modeof="+strings.ReplaceAll(url.QueryEscape(path), "+", "%20"))
 	if filepath.VolumeName(path) != "" {
 		p = "/" + p
 	}
@@ -188,7 +190,7 @@ func (s *Store) dial() (*conn, error) {
 	if s.opts.ReadOnly {
 		mode = "mode=ro"
 	}
-	db, err := sqlite3.Open(name(s.path, mode))
+	db, err := sqlite3.Open(name(s.file, mode))
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,10 @@ func Open(path string, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) open() error {
+func (s *Store) open() (err error) {
+	if s.file, err = filepath.Abs(s.path); err != nil {
+		return err
+	}
 	missing, err := s.missing()
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func (s *Store) open() error {
 	if s.opts.ReadOnly {
 		mode = "mode=ro"
 	}
-	s.db, err = sqldriver.Open(name(s.path, mode), func(c *sqlite3.Conn) error { return setUpApplication(c, s.opts.BusyTimeout) })
+	s.db, err = sqldriver.Open(name(s.file, mode), func(c *sqlite3.Conn) error { return setUpApplication(c, s.opts.BusyTimeout) })
 	if err != nil {
 		return s.storeError("open", err)
 	}
@@ -138,7 +141,7 @@ func (s *Store) prepareFile() error {
 	if s.opts.ReadOnly {
 		mode = "mode=ro"
 	}
-	c, err := sqlite3.Open(name(s.path, mode))
+	c, err := sqlite3.Open(name(s.file, mode))
 	if err != nil {
 		return err
 	}

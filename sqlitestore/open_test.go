@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -284,4 +286,50 @@ func TestAClockFarBehindTheLogIsReported(t *testing.T) {
 	if !strings.Contains(told.String(), "behind") {
 		t.Errorf("the logger was told %q", told.String())
 	}
+}
+
+func TestTheFilesAreForTheirUserOnly(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such permissions")
+	}
+	s := open(t, newFile(t), nil)
+	appendTo(t, s, event("item-1"))
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	if _, err := s.Backup(testContext(t), backup); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{s.Path(), s.Path() + "-wal", backup} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode := info.Mode().Perm(); mode != 0o600 {
+			t.Errorf("%s has mode %o", filepath.Base(name), mode)
+		}
+	}
+}
+
+func TestAStoreOpenedByARelativeNameStaysTheSameWhenTheDirectoryChanges(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := open(t, "relative.db", nil)
+	appendTo(t, s, event("item-1"))
+	t.Chdir(t.TempDir())
+	var wg sync.WaitGroup
+	for range 8 { // more connections than were open
+		wg.Go(func() { equal(t, "records", len(records(t, s, driver.Query{})), 1) })
+	}
+	wg.Wait()
+	run(t, s.DB(), `CREATE TABLE t (x)`)
+	appendTo(t, s, event("item-1"))
+}
+
+func TestAReadOnlyHandleCanBeBackedUp(t *testing.T) {
+	s := open(t, newFile(t), nil)
+	appendTo(t, s, event("item-1"))
+	r := open(t, s.Path(), &sqlitestore.Options{ReadOnly: true})
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	info, err := r.Backup(testContext(t), backup)
+	equal(t, "head", info.Head, driver.Position(1))
+	equal(t, "error", err, error(nil))
+	equal(t, "records", records(t, open(t, backup, nil), driver.Query{}), records(t, s, driver.Query{}))
 }

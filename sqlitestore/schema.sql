@@ -19,7 +19,7 @@ CREATE TABLE annals_keys (
 -- The log. Times are nanoseconds since 1970 UTC.
 CREATE TABLE annals_records (
 	position   INTEGER PRIMARY KEY,
-	leaf       BLOB NOT NULL,    -- SHA-256 over all of the record: see docs/format.md
+	leaf       BLOB NOT NULL,    -- SHA-256 over all of the record, a leaf of the hash tree
 	id         BLOB NOT NULL,    -- 16 bytes
 	batch      INTEGER NOT NULL, -- the position of the first record of its batch
 	stream     INTEGER,          -- a key, NULL for none

@@ -20,7 +20,8 @@ const durability = "fsync"
 // [driver.Submitter], [driver.Locator], [driver.Versioner], [driver.Hasher],
 // [driver.Verifier], [driver.Stater], [driver.StateReader] and [driver.Inliner].
 type Store struct {
-	path   string
+	path   string // as it was given, for what is said
+	file   string // likewise, from the root: the working directory may change
 	opts   Options
 	id     driver.ID
 	db     *sql.DB // the application's

@@ -63,7 +63,7 @@ func newWriter(s *Store) (*writer, error) {
 	w := &writer{s: s, turn: make(chan struct{}, 1), room: make(chan struct{}, maxQueued)}
 	w.wake.L = &w.mu
 	var err error
-	w.pool, err = sqldriver.Open(name(s.path, "mode=rw"), func(c *sqlite3.Conn) error {
+	w.pool, err = sqldriver.Open(name(s.file, "mode=rw"), func(c *sqlite3.Conn) error {
 		if err := setUpApplication(c, s.opts.BusyTimeout); err != nil {
 			return err
 		}
