@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,15 +13,22 @@ import (
 
 func (a *app) backupCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "backup DIRECTORY",
-		Short: "Copy a file store while it is in use",
-		Long: `Copy the log as it is durable now into DIRECTORY, which becomes a store of its own
-with the same log ID. The store may be written meanwhile. Into the directory of an
-earlier backup of the same log only what is new is copied.`,
+		Use:   "backup PATH",
+		Short: "Copy a store on the disk while it is in use",
+		Long: `Copy the log as it is durable now to PATH, which becomes a store of its own with the
+same log ID. The store may be written meanwhile.
+
+The backup of a file store is a directory. Into that of an earlier backup of the same
+log only what is new is copied. The backup of a store in SQLite is a new file, with
+whatever else is in the database.`,
 		Example: `  annals backup /backup/inventory
-  annals --store file:/backup/inventory verify`,
-		Args: between(1, 1, "one DIRECTORY"),
+  annals --store file:/backup/inventory verify
+  annals --store sqlite:shop.db backup /backup/shop.db`,
+		Args: between(1, 1, "one PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if strings.HasPrefix(a.storeURL(), "sqlite:") {
+				return a.backupSQLite(cmd.Context(), args[0])
+			}
 			if _, err := directory(a.storeURL(), "backup"); err != nil {
 				return err
 			}
@@ -49,11 +57,15 @@ func (a *app) restoreCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore BACKUP",
 		Short: "Make a store of a backup",
-		Long: `Make the store that --store names, which must not be there yet, of the backup in the
-directory BACKUP. The backup is verified first; if it has a fault nothing is restored.`,
-		Example: `  annals --store file:inventory restore /backup/inventory`,
-		Args:    between(1, 1, "one BACKUP"),
+		Long: `Make the store that --store names, which must not be there yet, of a BACKUP. The
+backup is verified first; if it has a fault nothing is restored.`,
+		Example: `  annals --store file:inventory restore /backup/inventory
+  annals --store sqlite:shop.db restore /backup/shop.db`,
+		Args: between(1, 1, "one BACKUP"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if path, ok := strings.CutPrefix(a.storeURL(), "sqlite:"); ok {
+				return a.restoreSQLite(cmd.Context(), args[0], path)
+			}
 			dir, err := directory(a.storeURL(), "restore")
 			if err != nil {
 				return err

@@ -77,7 +77,7 @@ func redact(url string) string { return stores.Redact(url) }
 func directory(url, command string) (string, error) {
 	path, ok := strings.CutPrefix(url, "file:")
 	if !ok || path == "" {
-		return "", usagef("%s needs a store of the form file:PATH, not %q", command, redact(url))
+		return "", usagef("%s needs a store of the form file:PATH or sqlite:PATH, not %q", command, redact(url))
 	}
 	return path, nil
 }
