@@ -1,15 +1,19 @@
-// Command account is an account in memory: it is paid into, drawn on, and asked
-// how it came to its balance.
+// Command account is an account that is paid into, drawn on, and asked how it
+// came to its balance.
+//
+//	go run ./examples/account
+//	go run ./examples/account -store file:bank
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log"
 
 	"github.com/annals-db/annals"
-	"github.com/annals-db/annals/memstore"
+	"github.com/annals-db/annals/stores"
 )
 
 // Account is folded from the events of its stream.
@@ -36,14 +40,21 @@ func (a *Account) Withdraw(n int) error {
 }
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	url := flag.String("store", "mem:", "the `URL` of an empty store")
+	flag.Parse()
+	if err := run(context.Background(), *url); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context) error {
-	db := annals.New(memstore.New(nil), nil)
-	_, err := Accounts.Add(ctx, db, "alice", func(a *Account) error {
+func run(ctx context.Context, url string) error {
+	store, err := stores.Open(ctx, url, nil)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	db := annals.New(store, nil)
+	_, err = Accounts.Add(ctx, db, "alice", func(a *Account) error {
 		return errors.Join(a.Deposit(100), a.Deposit(50), a.Withdraw(30), a.Deposit(30))
 	})
 	if err != nil {

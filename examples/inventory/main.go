@@ -1,9 +1,13 @@
-// Command inventory keeps items in stock in a store on disk, prints the
-// notification log, and then an item as it is now and as it was.
+// Command inventory keeps items in stock in a store, prints the notification
+// log, and then an item as it is now and as it was.
+//
+//	go run ./examples/inventory
+//	go run ./examples/inventory -store sqlite:inventory.db
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -11,7 +15,7 @@ import (
 	"time"
 
 	"github.com/annals-db/annals"
-	"github.com/annals-db/annals/filestore"
+	"github.com/annals-db/annals/stores"
 )
 
 // Item is folded from the events of its stream.
@@ -44,18 +48,23 @@ func (i *Item) Decrease(n int) error {
 }
 
 func main() {
-	dir, err := os.MkdirTemp("", "inventory-")
-	if err != nil {
-		log.Fatal(err)
+	url := flag.String("store", "", "the `URL` of an empty store (default a new directory)")
+	flag.Parse()
+	if *url == "" {
+		dir, err := os.MkdirTemp("", "inventory-")
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("The store is in", dir)
+		*url = "file:" + dir
 	}
-	fmt.Println("The store is in", dir)
-	if err := run(context.Background(), os.Stdout, dir); err != nil {
+	if err := run(context.Background(), os.Stdout, *url); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, out io.Writer, dir string) error {
-	store, err := filestore.Open(dir, nil)
+func run(ctx context.Context, out io.Writer, url string) error {
+	store, err := stores.Open(ctx, url, nil)
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,8 @@
 // Command undo is a task list in the terminal that several users work on at
-// once, each with undo and redo. It keeps the list in the directory that is
+// once, each with undo and redo. It keeps the list in the store whose URL is
 // given, or else in memory:
 //
-//	go run ./examples/undo /tmp/tasks
+//	go run ./examples/undo file:/tmp/tasks
 //	> as ann
 //	> add buy milk
 //	> undo
@@ -21,9 +21,7 @@ import (
 	"strings"
 
 	"github.com/annals-db/annals"
-	"github.com/annals-db/annals/driver"
-	"github.com/annals-db/annals/filestore"
-	"github.com/annals-db/annals/memstore"
+	"github.com/annals-db/annals/stores"
 	"github.com/annals-db/annals/undo"
 )
 
@@ -35,12 +33,13 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
-	log := driver.Log(memstore.New(nil))
+	url := "mem:"
 	if len(args) > 0 {
-		var err error
-		if log, err = filestore.Open(args[0], nil); err != nil {
-			return err
-		}
+		url = args[0]
+	}
+	log, err := stores.Open(ctx, url, nil)
+	if err != nil {
+		return err
 	}
 	defer log.Close()
 	s := session{ctx: ctx, out: out, db: annals.New(log, nil), user: "guest"}
