@@ -58,3 +58,44 @@ func Example_select() {
 	// 1,2 2 3,4
 	// 3,4 1
 }
+
+func Example_batches() {
+	ctx := context.Background()
+	db := bank(ctx)
+	// code: batches
+	for b, err := range db.SubscribeBatches(ctx, annals.Query{}, &annals.SubscribeOptions{Batch: 2}) {
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		fmt.Println(len(b.Records), "records, up to", b.Scanned)
+		if b.CaughtUp { // here only
+			break
+		}
+	}
+	// end
+	// Output:
+	// 2 records, up to 2
+	// 1 records, up to 3
+}
+
+func Example_follow() {
+	ctx := context.Background()
+	db := bank(ctx)
+	// code: follow
+	for n, err := range annals.Follow(ctx, db, annals.Query{}, &annals.FollowOptions{Page: 2}) {
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		fmt.Println(n.Position, n.Type)
+		if n.CaughtUp { // here only
+			break
+		}
+	}
+	// end
+	// Output:
+	// 1 Opened
+	// 2 Deposited
+	// 3 Opened
+}
