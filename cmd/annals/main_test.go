@@ -120,7 +120,7 @@ func params(store func(e *testscript.Env) string, match ...string) testscript.Pa
 			return os.Geteuid() == 0, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "interrupt": interrupt, "hold": hold, "flip": flip, "retail": makeRetail, "bytes": makeBytes, "long": makeLong, "default-store": onDefaultStore, "hash": keepHash, "brokers": brokers, "received": received,
+			"exits": exits, "interrupt": interrupt, "hold": hold, "flip": flip, "retail": makeRetail, "bytes": makeBytes, "long": makeLong, "default-store": onDefaultStore, "hash": keepHash, "group": runGroup, "brokers": brokers, "received": received,
 		},
 	}
 }
