@@ -353,6 +353,25 @@ func TestFollowingTakesEverythingThatIsWrittenUntilItEnds(t *testing.T) {
 	same(t, owner, target)
 }
 
+func TestWhatTheSourceHasWhenFollowingEndsIsTakenAlong(t *testing.T) {
+	source := kinds["memory"](t, uuid.New())
+	w := newWriter(source, 11)
+	w.write(t, 10)
+	follow, ended := make(chan struct{}), false
+	target := kinds["memory"](t, logID(t, source))
+	_, err := move.Copy(t.Context(), source, target, &move.Options{Follow: follow, Progress: func(done, total driver.Position) {
+		if done == total && !ended {
+			ended = true
+			w.write(t, 5)
+			close(follow)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, source, target)
+}
+
 func TestFollowingEndsWhenNothingComes(t *testing.T) {
 	source := kinds["memory"](t, uuid.New())
 	newWriter(source, 7).write(t, 10)

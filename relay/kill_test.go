@@ -68,6 +68,9 @@ func child(dir string) error {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}
+			if n == 0 {
+				fmt.Println("begun")
+			}
 		}
 	}()
 	return r.Run(context.Background())
@@ -88,10 +91,17 @@ func TestKilledAtAnyTimeNothingIsLostAndOrderIsKept(t *testing.T) {
 				cmd := exec.Command(os.Args[0])
 				cmd.Env = append(os.Environ(), childDir+"="+dir)
 				cmd.Stderr = os.Stderr
-				if err := cmd.Start(); err != nil {
+				out, err := cmd.StdoutPipe()
+				if err == nil {
+					err = cmd.Start()
+				}
+				if err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(time.Duration(20+rnd.IntN(300)) * time.Millisecond)
+				if _, err := out.Read(make([]byte, 1)); err != nil {
+					t.Fatalf("it ended before it had begun: %v", err)
+				}
+				time.Sleep(time.Duration(rnd.IntN(250)) * time.Millisecond)
 				if err := cmd.Process.Kill(); err != nil {
 					t.Fatal(err) // it ended by itself
 				}

@@ -191,7 +191,8 @@ func (l *Letters) wait(ctx context.Context, key string, positions []driver.Posit
 		}
 		before := len(letter.Positions)
 		for _, p := range positions {
-			if at, there := slices.BinarySearch(letter.Positions, p); !there {
+			// What lies before the first was published before that was refused.
+			if at, there := slices.BinarySearch(letter.Positions, p); !there && at > 0 {
 				letter.Positions = slices.Insert(letter.Positions, at, p)
 			}
 		}

@@ -230,6 +230,39 @@ func TestWhatIsRefusedForGoodHoldsUpItsKeyOnly(t *testing.T) {
 	}
 }
 
+// forgetful is a state that does not take checkpoints while it fails.
+type forgetful struct {
+	driver.State
+	fails bool
+}
+
+func (f *forgetful) Save(ctx context.Context, key string, value []byte, expect uint64) (uint64, error) {
+	if f.fails && strings.HasSuffix(key, "/checkpoint") && strings.Contains(string(value), `"position":12`) {
+		return 0, errors.New("no room")
+	}
+	return f.State.Save(ctx, key, value, expect)
+}
+
+func TestWhatIsHandledAgainWaitsOnlyOnceBehindADeadLetter(t *testing.T) {
+	log, b := memstore.New(nil), newBroker()
+	appendEvents(t, log, 8)
+	b.set("2", relay.Permanent(errors.New("no")))
+	state := &forgetful{State: log.State()}
+	r := newRelay(t, log, b, relay.Options{State: state})
+	drain(t, r)
+	appendEvents(t, log, 4)
+	state.fails = true
+	if _, err := r.Drain(t.Context()); err == nil {
+		t.Fatal("the checkpoint was kept")
+	}
+	state.fails = false
+	drain(t, r)
+	letter, err := r.Letters().Find(t.Context(), "item-1")
+	if err != nil || !slices.Equal(letter.Positions, []driver.Position{2, 6, 10}) {
+		t.Errorf("%+v, %v", letter, err)
+	}
+}
+
 func TestADeadLetterThatIsDroppedLetsItsKeyGoOn(t *testing.T) {
 	for _, all := range []bool{false, true} {
 		log, b := memstore.New(nil), newBroker()

@@ -137,6 +137,9 @@ func TestAnEndpointThatFailsIsTriedAgainAndThenItsEventSetAside(t *testing.T) {
 			t.Errorf("%s: %+v, %v", key, letter, err)
 		}
 	}
+	if letter, err := r.Letters().Find(t.Context(), "item-2"); err != nil || letter.Attempts != 1 {
+		t.Errorf("an event that is refused for good was tried %d times (%v)", letter.Attempts, err)
+	}
 	if _, err := r.Letters().Find(t.Context(), "item-0"); !errors.Is(err, driver.ErrNotFound) {
 		t.Errorf("item-0: %v", err)
 	}
