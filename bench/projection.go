@@ -27,8 +27,8 @@ func projectionRows() []row {
 		liveRow("live delivery, the same within a SQLite transaction", true),
 		catchUpRow(),
 		readModelRow(),
-		inlineRow(1),
-		inlineRow(64),
+		inlineRow("appends to sqlitestore with an inline read model, 1 writer", 1),
+		inlineRow("the same, 64 writers", 64),
 	}
 }
 
@@ -285,8 +285,8 @@ func soldProjection() *projection.Projection[*sql.Tx] {
 }
 
 // inlineRow is what an inline projection costs appends.
-func inlineRow(writers int) row {
-	return row{fmt.Sprintf("appends to sqlitestore with an inline read model, %d writers", writers), "what it costs against none", func(e env) (result, error) {
+func inlineRow(name string, writers int) row {
+	return row{name, "what it costs against none", func(e env) (result, error) {
 		dir, remove := e.scratch("inline")
 		defer remove()
 		n := 0
