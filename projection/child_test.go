@@ -112,7 +112,11 @@ func child(told string) error {
 		return nil
 	})
 	if s.Kind == "" { // much to do at once, so that it is killed at work
-		if err := backlog(ctx, db, rnd); err != nil {
+		events := 2000
+		if s.Postgres != "" {
+			events = 300
+		}
+		if err := backlog(ctx, db, rnd, events); err != nil {
 			return err
 		}
 	}
@@ -147,10 +151,10 @@ func child(told string) error {
 	}
 }
 
-// backlog appends 2,000 events at once.
-func backlog(ctx context.Context, db *annals.DB, rnd *rand.Rand) error {
+// backlog appends so many events at once.
+func backlog(ctx context.Context, db *annals.DB, rnd *rand.Rand, events int) error {
 	_, err := db.Update(ctx, func(tx *annals.Tx) error {
-		for range 2000 {
+		for range events {
 			if err := tx.Append(Moved{fmt.Sprint("sku", rnd.IntN(20)), rnd.IntN(100) - 40}, annals.WithTags(fmt.Sprint("n:", rnd.IntN(9)))); err != nil {
 				return err
 			}

@@ -65,7 +65,7 @@ func sales(t testing.TB, db *annals.DB, in io.Reader, rows int) (sold map[string
 func TestRebuildOfAShopsStock(t *testing.T) {
 	t.Run("made up", func(t *testing.T) {
 		var b bytes.Buffer
-		totals, err := retail.Write(&b, 2000, 1)
+		totals, err := retail.Write(&b, 1000, 1)
 		must(t, err)
 		sold, sum := rebuildStock(t, &b, 0)
 		equal(t, "everything sold", sum, totals.Sum)
@@ -80,7 +80,7 @@ func TestRebuildOfAShopsStock(t *testing.T) {
 		defer f.Close()
 		z, err := gzip.NewReader(f)
 		must(t, err)
-		rows := 5000
+		rows := 2500
 		if os.Getenv("ANNALS_RETAIL") == "all" {
 			rows = 0
 		}
