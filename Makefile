@@ -2,6 +2,7 @@
 # make check    everything CI runs, the tests last
 # make fuzz     every fuzz target for FUZZTIME each
 # make sim      the crash simulation of the file store over SEEDS seeds
+# make faults   the faults of a replicated log over SEEDS seeds, each every fault once
 # make bench    the benchmark table; make peers the same work on other Go libraries
 
 GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -57,6 +58,9 @@ fuzz:
 
 sim:
 	go test ./filestore/simtest -timeout 0 -v -run '^TestSim$$' -seeds $(SEEDS)
+
+faults:
+	go test ./replica -timeout 0 -v -run '^TestFaults$$' -faults 0 -fault-pause 30s -fault-seeds $(SEEDS)
 
 bench:
 	go run ./bench

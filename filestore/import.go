@@ -28,8 +28,7 @@ func (s *Store) Import(ctx context.Context, records []driver.Record) error {
 	}
 	for i, r := range requests {
 		if err := s.writer.enqueue(ctx, r); err != nil {
-			requests, records = requests[:i], nil
-			_, failed := s.imported(ctx, requests)
+			_, failed := s.imported(ctx, requests[:i])
 			return orElse(failed, err)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 
 var (
 	faultSeeds = flag.Int("fault-seeds", 1, "how many lives of a cluster TestFaults runs")
-	faultCount = flag.Int("faults", 3, "how many faults, chosen by seed, each life has; 0 is every one")
+	faultCount = flag.Int("faults", 2, "how many faults, chosen by seed, each life has; 0 is every one")
 	faultPause = flag.Duration("fault-pause", 4*time.Second, "how long a node is paused")
 )
 

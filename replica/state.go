@@ -295,7 +295,7 @@ func (d *state) keys(ctx context.Context, prefix string) ([]string, error) {
 	if err != nil {
 		return nil, d.error(err)
 	}
-	defer list.Stop()
+	defer func() { _ = list.Stop() }()
 	var keys []string
 	for k := range list.Keys() {
 		name, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(k, "k."))
