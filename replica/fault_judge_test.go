@@ -114,6 +114,7 @@ func (h *history) answers(log []driver.Record, at map[driver.ID]driver.Position,
 			} else if broken(c.Condition, log[:c.Head], versionsOf(log[:c.Head], c.Condition.Stream)) == "" {
 				faultf("%v: at that head it holds", c)
 			}
+			h.fresh(&op, log, faultf)
 			continue
 		}
 		for i := range op.batch.Events {
@@ -137,6 +138,30 @@ func (h *history) answers(log []driver.Record, at map[driver.ID]driver.Position,
 			latest = op
 		}
 	}
+}
+
+// fresh judges that a refusal was by the log as it was at some moment between
+// call and answer: not by an old one.
+func (h *history) fresh(op *operation, log []driver.Record, faultf func(string, ...any)) {
+	c := op.answer.Conflict
+	low, high := driver.Position(0), c.Head
+	for i := range h.ops {
+		other := &h.ops[i]
+		if other.answer.Conflict != nil {
+			continue
+		}
+		if last := other.answer.Receipt.Last; other.answered < op.called {
+			low = max(low, last)
+		} else if other.called < op.answered {
+			high = max(high, last)
+		}
+	}
+	for p := low; p <= max(low, high) && int(p) <= len(log); p++ {
+		if broken(c.Condition, log[:p], versionsOf(log[:p], c.Condition.Stream)) != "" {
+			return
+		}
+	}
+	faultf("%v: but it held at every head from %d to %d, while the batch was on its way", c, low, high)
 }
 
 func versionsOf(log []driver.Record, stream string) map[string]uint64 {

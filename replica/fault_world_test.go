@@ -288,9 +288,10 @@ func (w *world) decide(r *rand.Rand, i int) {
 	event := func(stream string, tags ...string) driver.Event {
 		return driver.Event{ID: uuid.New(), Stream: stream, Type: "Happened", Tags: tags, Data: fmt.Appendf(nil, `{"n":%d}`, r.Uint64())}
 	}
+	at := r.IntN(3) // where it looks; another node than it appends at may know more, or less
 	switch r.IntN(3) {
 	case 0:
-		if call(w, i, "Last", driver.Query{Items: []driver.Item{{Streams: []string{stream}}}}, &last) != nil {
+		if call(w, at, "Last", driver.Query{Items: []driver.Item{{Streams: []string{stream}}}}, &last) != nil {
 			i = (i + 1) % 3
 		}
 		version := uint64(0)
@@ -300,7 +301,7 @@ func (w *world) decide(r *rand.Rand, i int) {
 		op.batch = driver.Batch{Events: []driver.Event{event(stream), event(stream)}, Conditions: []driver.Condition{driver.StreamAt(stream, version)}}
 	case 1:
 		q := driver.Query{Items: []driver.Item{{Tags: []string{tag}}}}
-		if call(w, i, "Last", q, &last) != nil {
+		if call(w, at, "Last", q, &last) != nil {
 			i = (i + 1) % 3
 		}
 		after := driver.Position(0)

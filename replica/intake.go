@@ -80,7 +80,7 @@ func (i *intake) take(f *forward) (batches []driver.Batch, ok bool, err error) {
 	if f.epoch != sn.epoch || f.session != sn.number || f.number <= sn.last {
 		return nil, false, errOutOfTurn
 	}
-	if f.number != sn.last+1 || f.part == 0 && sn.body != nil || sn.bad {
+	if f.number != sn.last+1 || (f.part == 0) != (sn.body == nil) || sn.bad {
 		sn.bad = true
 		return nil, false, errOutOfTurn
 	}
