@@ -73,7 +73,7 @@ func (w *writer) gather() {
 	if w.ordering == 0 || w.answered < 2 {
 		return
 	}
-	for begun := time.Now(); time.Since(begun) < w.ordering/8; runtime.Gosched() {
+	for begun := time.Now(); time.Since(begun) < min(w.ordering/8, time.Millisecond); runtime.Gosched() {
 		w.mu.Lock()
 		n := len(w.queue)
 		w.mu.Unlock()

@@ -71,7 +71,14 @@ var faults = []fault{
 	{"the sequencer is paused and wakes as a stale one", func(w *world) string {
 		i := w.sequencer()
 		w.node(i).signal(syscall.SIGSTOP)
+		w.taken(50)
 		time.Sleep(*faultPause)
+		// What others know by now is asked of it first when it wakes.
+		for range 40 {
+			r := rand.New(rand.NewPCG(w.rand.Uint64(), 5))
+			w.writers.Go(func() { w.decide(r, (i+1)%3, i) })
+		}
+		time.Sleep(100 * time.Millisecond)
 		w.node(i).signal(syscall.SIGCONT)
 		return ""
 	}},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/rpc"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,7 +160,20 @@ func call[A, R any](w *world, i int, method string, args A, reply *R) error {
 	if n == nil {
 		return errors.New("the node does not run")
 	}
-	return n.client.Call("Node."+method, args, reply)
+	patience := 40 * time.Second
+	if method == "Last" || method == "Status" {
+		patience = 2 * time.Second // the node may be paused
+	}
+	under := n.client.Go("Node."+method, args, new(R), make(chan *rpc.Call, 1))
+	select {
+	case <-under.Done:
+		if under.Error == nil {
+			*reply = *under.Reply.(*R)
+		}
+		return under.Error
+	case <-time.After(patience):
+		return errors.New("the node does not answer")
+	}
 }
 
 // until waits until f returns true.
@@ -272,15 +286,16 @@ func (w *world) write() {
 		r := rand.New(rand.NewPCG(w.rand.Uint64(), 5))
 		w.writers.Go(func() {
 			for !w.stop.Load() {
-				w.decide(r, n%3)
+				w.decide(r, r.IntN(3), n%3)
 			}
 		})
 	}
 }
 
-// decide makes one decision at node i and appends what it decides, until the
-// outcome is known; at another node if that one is gone.
-func (w *world) decide(r *rand.Rand, i int) {
+// decide makes one decision by what node at knows, which may be more or less
+// than node i does, and appends what it decides at node i until the outcome is
+// known; at another node if that one is gone.
+func (w *world) decide(r *rand.Rand, at, i int) {
 	op := operation{called: w.history.clock.Add(1)}
 	stream := fmt.Sprintf("account-%d", r.IntN(8))
 	tag := fmt.Sprintf("course:%d", r.IntN(3))
@@ -288,7 +303,6 @@ func (w *world) decide(r *rand.Rand, i int) {
 	event := func(stream string, tags ...string) driver.Event {
 		return driver.Event{ID: uuid.New(), Stream: stream, Type: "Happened", Tags: tags, Data: fmt.Appendf(nil, `{"n":%d}`, r.Uint64())}
 	}
-	at := r.IntN(3) // where it looks; another node than it appends at may know more, or less
 	switch r.IntN(3) {
 	case 0:
 		if call(w, at, "Last", driver.Query{Items: []driver.Item{{Streams: []string{stream}}}}, &last) != nil {

@@ -193,7 +193,7 @@ func Serve(config string) (*server.Server, error) {
 		s.ConfigureLogger()
 	}
 	s.Start()
-	if !s.ReadyForConnections(30 * time.Second) {
+	if !s.ReadyForConnections(90 * time.Second) {
 		s.Shutdown()
 		return nil, fmt.Errorf("server %s does not get ready", o.ServerName)
 	}
