@@ -171,5 +171,7 @@ const footnotes = `
   that has neither triggers nor publication.
 - Plain publishing is JetStream's own client publishing the encoded events one by one, each acknowledged before the writer's next, on one connection
   to the same three servers (sync_interval: always) and a stream of three replicas. Nodes of the log and writers share one process, servers another.
+- Texts: server and editors are one process and speak over WebSockets on loopback; positions are code points. A replay opens the same text without
+  snapshots, from its first event. Each of the 50 editors is told to type at times of its own, whatever the server does.
 - An encoded event is 137 bytes here, 72 of them its JSON; the logs have 1,000 streams.
 `
