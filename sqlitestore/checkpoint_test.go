@@ -31,7 +31,7 @@ func walBytes(t *testing.T, s *sqlitestore.Store) int64 {
 // beginning the -wal file anew.
 func TestTheWALFileStaysSmallWhileManyRead(t *testing.T) {
 	s, ctx := open(t, newFile(t), nil), testContext(t)
-	for range 100 {
+	for range 40 {
 		appendTo(t, s, large("item-1", 10_000))
 	}
 	var stop atomic.Bool
@@ -39,7 +39,7 @@ func TestTheWALFileStaysSmallWhileManyRead(t *testing.T) {
 	for range 3 {
 		wg.Go(func() {
 			for !stop.Load() {
-				if _, err := collect(ctx, s, driver.Query{}, driver.ReadOptions{UpTo: 100}); err != nil {
+				if _, err := collect(ctx, s, driver.Query{}, driver.ReadOptions{UpTo: 40}); err != nil {
 					t.Errorf("Read: %v", err)
 					return
 				}
@@ -47,16 +47,16 @@ func TestTheWALFileStaysSmallWhileManyRead(t *testing.T) {
 		})
 	}
 	most := int64(0)
-	for range 150 {
+	for range 100 {
 		appendTo(t, s, large("item-2", 900_000))
 		most = max(most, walBytes(t, s))
 	}
 	stop.Store(true)
 	wg.Wait()
-	if most > 100<<20 {
+	if most > 75<<20 {
 		t.Errorf("the -wal file grew to %d MB", most>>20)
 	}
-	t.Logf("the -wal file grew to %d MB while 135 MB were appended", most>>20)
+	t.Logf("the -wal file grew to %d MB while 90 MB were appended", most>>20)
 }
 
 func TestATransactionThatStaysOpenHoldsUpNoAppend(t *testing.T) {
@@ -74,16 +74,16 @@ func TestATransactionThatStaysOpenHoldsUpNoAppend(t *testing.T) {
 		t.Fatalf("a read of the application: %v", err)
 	}
 	defer rows.Close()
-	for range 100 {
+	for range 60 {
 		appendTo(t, s, large("item-2", 900_000))
 	}
 	if err := rows.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for range 60 {
+	for range 25 {
 		appendTo(t, s, large("item-2", 900_000))
 	}
-	if size := walBytes(t, s); size > 64<<20 {
+	if size := walBytes(t, s); size > 40<<20 {
 		t.Errorf("the -wal file has %d MB after the transaction has ended", size>>20)
 	}
 	equal(t, "faults", faults(t, s), []error(nil))

@@ -153,7 +153,7 @@ func TestNoFlippedBitIsServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seed, rounds := rand.Uint64()>>16, 50
+	seed, rounds := rand.Uint64()>>16, 20
 	if v, err := strconv.ParseUint(os.Getenv("ANNALS_SEED"), 10, 64); err == nil {
 		seed = v
 	}
