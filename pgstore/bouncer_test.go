@@ -59,14 +59,14 @@ func TestPooledAndDirectStoresWakeEachOther(t *testing.T) {
 }
 
 func TestTransactionThroughAPooler(t *testing.T) {
-	pooledURL, _ := bounced(t)
+	pooledURL, url := bounced(t)
 	ctx := newContext(t)
-	s := openStore(t, pooledURL, nil)
+	s := openStore(t, url, nil) // only the transactions come by the pooler
 	config, err := pgx.ParseConfig(pooledURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.DefaultQueryExecMode, config.DescriptionCacheCapacity, config.StatementCacheCapacity = pgx.QueryExecModeExec, 0, 0
 	for range 5 {
 		conn, err := pgx.ConnectConfig(ctx, config)
 		if err != nil {

@@ -252,7 +252,7 @@ func (s *Store) tell(ctx context.Context) {
 	if head <= told {
 		return
 	}
-	if _, err := s.pool.Exec(ctx, s.sql.notify, s.mode(), s.opts.Schema, fmt.Sprint(uint64(head))); err == nil {
+	if _, err := s.pool.Exec(ctx, s.sql.notify, s.mode, s.opts.Schema, fmt.Sprint(uint64(head))); err == nil {
 		h.mu.Lock()
 		h.told = head
 		h.mu.Unlock()

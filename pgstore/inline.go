@@ -91,7 +91,7 @@ func (s *Store) inlineOne(tx pgx.Tx, r *request) (inlineResult, error) {
 	g := newGroup()
 	g.add(r)
 	v := &verdict{}
-	if err := v.scan(tx.QueryRow(ctx, s.sql.append, append([]any{s.mode(), false, s.now()}, g.args()...)...)); err != nil {
+	if err := v.scan(tx.QueryRow(ctx, s.sql.append, append([]any{s.mode, false, s.now()}, g.args()...)...)); err != nil {
 		return inlineResult{}, err
 	}
 	v.words = s.durable(v.durability)

@@ -95,7 +95,14 @@ func (r *reading) yield(ctx context.Context) iter.Seq2[driver.Record, error] {
 // next returns the next page, and sets ended behind the last.
 func (r *reading) next(ctx context.Context) ([]driver.Record, error) {
 	limit := min(r.page, r.left)
+	known, _ := r.s.heads.now() // before the rows are looked for, so that they must be there
 	rows, head, err := r.fetch(ctx, limit)
+	if err == nil && !r.begun {
+		if head < 0 {
+			head = clamp(known)
+		}
+		rows, err = r.begin(ctx, limit, rows, head)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -113,11 +120,6 @@ func (r *reading) next(ctx context.Context) ([]driver.Record, error) {
 		}
 		bytes += rec.Size() + 200
 		page = append(page, rec)
-	}
-	if !r.begun {
-		if err := r.begin(ctx, head); err != nil {
-			return nil, err
-		}
 	}
 	r.left -= len(page)
 	r.ended = len(rows) < limit || r.left == 0
@@ -150,27 +152,30 @@ func (r *reading) fetch(ctx context.Context, limit int) (rows []row, head int64,
 	return rows, head, err
 }
 
-// begin checks the bounds against the head, which is -1 where it is not known,
-// and holds the read to it.
-func (r *reading) begin(ctx context.Context, head int64) error {
-	r.begun = true
-	if known, _ := r.s.heads.now(); head < 0 && known >= max(r.o.After, r.o.UpTo) {
-		head = clamp(known)
-	}
-	if head < 0 {
-		if err := r.run(ctx, "read", r.s.sql.head, nil, func(rows pgx.Rows) error { return rows.Scan(&head) }); err != nil {
-			return err
+// begin checks the bounds against a head that the first rows were looked for
+// at, and holds the read to it. A head that is known from before may lie behind
+// the bounds; then the server is asked, and the rows are looked for again.
+func (r *reading) begin(ctx context.Context, limit int, rows []row, head int64) ([]row, error) {
+	bound := clamp(max(r.o.After, r.o.UpTo))
+	if bound > head && len(rows) == 0 {
+		err := r.run(ctx, "read", r.s.sql.head, nil, func(rows pgx.Rows) error { return rows.Scan(&head) })
+		if err == nil && bound <= head {
+			rows, _, err = r.fetch(ctx, limit)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	for _, p := range [...]driver.Position{r.o.After, r.o.UpTo} {
-		if p > 0 && clamp(p) > head {
-			return &driver.PositionError{What: fmt.Sprintf("position %d", p), Head: driver.Position(head)}
+		if clamp(p) > head {
+			return nil, &driver.PositionError{What: fmt.Sprintf("position %d", p), Head: driver.Position(head)}
 		}
 	}
 	if r.s.heads.seen(driver.Position(head)); !r.o.Backward {
 		r.upTo = min(r.upTo, head)
 	}
-	return r.s.usable(ctx)
+	r.begun = true
+	return rows, r.s.usable(ctx)
 }
 
 // follows notes that p was read, and says what is missing before it.

@@ -58,14 +58,22 @@ func newStatements(schema string) statements {
 // kept when it is large.
 var ownSettings = map[string]string{"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 
-// mode is how statements are sent: prepared once for each connection of the
-// store's own; where a pooler may change the connection behind, or the settings
-// are another's, in one go without a name, and planned anew.
-func (s *Store) mode() pgx.QueryExecMode {
+// modeOf is how statements are sent: prepared once for each connection of the
+// store's own; where a pooler may change the connection behind, or the
+// connection is another's, in one go without a name, and planned anew.
+func (s *Store) modeOf(config *pgx.ConnConfig) pgx.QueryExecMode {
 	if s.pooled || !s.ownPool {
-		return pgx.QueryExecModeCacheDescribe
+		return nameless(config)
 	}
 	return pgx.QueryExecModeCacheStatement
+}
+
+// nameless is how statements are sent without a name on connections of config.
+func nameless(config *pgx.ConnConfig) pgx.QueryExecMode {
+	if config.DescriptionCacheCapacity > 0 {
+		return pgx.QueryExecModeCacheDescribe
+	}
+	return pgx.QueryExecModeDescribeExec
 }
 
 // attempts is how often a reading statement is tried while connections break.
@@ -95,7 +103,7 @@ func (s *Store) query(ctx context.Context, what, sql string, args []any, row fun
 }
 
 func (s *Store) queryOnce(ctx context.Context, sql string, args []any, row func(pgx.Rows) error) (got bool, err error) {
-	rows, err := s.pool.Query(ctx, sql, append([]any{s.mode()}, args...)...)
+	rows, err := s.pool.Query(ctx, sql, append([]any{s.mode}, args...)...)
 	if err != nil {
 		return false, err
 	}

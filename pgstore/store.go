@@ -21,6 +21,7 @@ type Store struct {
 	pool    *pgxpool.Pool
 	ownPool bool
 	sql     statements
+	mode    pgx.QueryExecMode
 	id      driver.ID
 	pooled  bool   // whether a pooler stands between, so that a session is not ours to keep
 	standby bool   // whether the server only follows another
@@ -60,6 +61,7 @@ var (
 // start sets the store going.
 func (s *Store) start() {
 	s.closing, s.close = context.WithCancel(context.Background())
+	s.mode = s.modeOf(s.pool.Config().ConnConfig)
 	s.queue.init()
 	s.heads.init()
 	s.infos.ask, s.versions.ask, s.pages.ask = s.askInfo, s.askVersions, s.askPages

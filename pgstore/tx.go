@@ -20,8 +20,9 @@ const waitsForCommit = "waits for COMMIT"
 // [driver.Log], so annals.New makes a DB of it, to be used for this one
 // transaction. It is made by [Store.In].
 type TxLog struct {
-	s  *Store
-	tx pgx.Tx
+	s    *Store
+	tx   pgx.Tx
+	mode pgx.QueryExecMode // for a connection that is the caller's, and may be a pooler's
 
 	mu      sync.Mutex // a transaction is one connection
 	judged  bool       // whether its isolation level was looked at
@@ -51,7 +52,7 @@ var _ driver.Log = (*TxLog)(nil)
 // behind a savepoint that was rolled back. Neither SET CONSTRAINTS … IMMEDIATE
 // nor PREPARE TRANSACTION is of use here: they hold the log's lock until the
 // transaction ends.
-func (s *Store) In(tx pgx.Tx) *TxLog { return &TxLog{s: s, tx: tx} }
+func (s *Store) In(tx pgx.Tx) *TxLog { return &TxLog{s: s, tx: tx, mode: nameless(tx.Conn().Config())} }
 
 // Update runs fn with a new transaction on the store's pool and the log within
 // it ([Store.In]), and commits both, or neither if fn fails. A conflict is a
@@ -92,7 +93,7 @@ func (t *TxLog) Append(ctx context.Context, b driver.Batch) (driver.Receipt, err
 	g := newGroup()
 	g.add(r)
 	v := &verdict{words: waitsForCommit}
-	if err := v.scan(t.tx.QueryRow(ctx, t.s.sql.append, append([]any{t.s.mode(), true, t.s.now()}, g.args()...)...)); err != nil {
+	if err := v.scan(t.tx.QueryRow(ctx, t.s.sql.append, append([]any{t.mode, true, t.s.now()}, g.args()...)...)); err != nil {
 		return driver.Receipt{}, wrap("append in a transaction", err)
 	}
 	if v.status[0] == statusKnown {
@@ -102,7 +103,7 @@ func (t *TxLog) Append(ctx context.Context, b driver.Batch) (driver.Receipt, err
 	if err != nil {
 		return driver.Receipt{}, err
 	}
-	if _, err := t.tx.Exec(ctx, t.s.sql.inbox, append([]any{t.s.mode(), t.s.now()}, g.args()...)...); err != nil {
+	if _, err := t.tx.Exec(ctx, t.s.sql.inbox, append([]any{t.mode, t.s.now()}, g.args()...)...); err != nil {
 		return driver.Receipt{}, wrap("append in a transaction", err)
 	}
 	t.raise(&receipt, &b)
@@ -191,7 +192,7 @@ func (t *TxLog) query(ctx context.Context, what, sql string, args []any, row fun
 	if err := t.s.usable(ctx); err != nil {
 		return err
 	}
-	rows, err := t.tx.Query(ctx, sql, append([]any{t.s.mode()}, args...)...)
+	rows, err := t.tx.Query(ctx, sql, append([]any{t.mode}, args...)...)
 	if err != nil {
 		return wrap(what, err)
 	}

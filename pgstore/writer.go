@@ -71,7 +71,7 @@ func (s *Store) appendGroup(g *group) (*verdict, error) {
 	}
 	defer conn.Release()
 	v := &verdict{}
-	args := append([]any{s.mode(), false, s.now()}, g.args()...)
+	args := append([]any{s.mode, false, s.now()}, g.args()...)
 	if err := v.scan(conn.QueryRow(s.closing, s.sql.append, args...)); err != nil {
 		return nil, outcome(err)
 	}
