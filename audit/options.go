@@ -77,7 +77,7 @@ type Status struct {
 	Phase        string        `json:"phase"`        // "snapshot" or "following"
 	LSN          pglogrepl.LSN `json:"lsn"`          // up to where everything is in the log
 	ServerLSN    pglogrepl.LSN `json:"server_lsn"`   // where the server is
-	LagBytes     int64         `json:"lag_bytes"`    // from one to the other
+	LagBytes     int64         `json:"lag_bytes"`    // from one to the other; 0 in the phase "snapshot"
 	Lag          time.Duration `json:"lag"`          // how long there has been more than what is in the log
 	Transactions uint64        `json:"transactions"` // captured since Capture began
 	Events       uint64        `json:"events"`       // likewise, of rows and tables

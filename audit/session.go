@@ -112,6 +112,7 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return slotError(err, s.o.Slot)
 	}
+	s.status.durable.Store(uint64(s.state.end))
 	s.status.snapshot.Store(false)
 	s.status.captures(s.state.tables)
 	return s.receive(ctx)

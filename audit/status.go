@@ -112,6 +112,9 @@ func (st *status) look(ctx context.Context, s *session, conn *pgx.Conn) Status {
 			out.Warning = st.unpublished(ctx, conn, s.o.Publication)
 		}
 	}
+	if st.snapshot.Load() {
+		return out // there is nothing yet to be behind of
+	}
 	out.LagBytes = max(0, int64(out.ServerLSN)-int64(out.LSN))
 	if at, since := st.serverTime.Load(), max(st.committed.Load(), st.even.Load()); out.LagBytes > 0 && since > 0 {
 		out.Lag = max(0, time.Duration(at-since))

@@ -237,6 +237,9 @@ func (a *audited) following(told func(audit.Status), do func() error) error {
 	go func() {
 		ended <- audit.Capture(ctx, a.url, log, &audit.Options{StatusInterval: 20 * time.Millisecond, Status: func(s audit.Status) {
 			a.last = s
+			if s.Phase != "following" {
+				return // the first snapshot
+			}
 			select {
 			case begun <- struct{}{}:
 			default:
