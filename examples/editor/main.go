@@ -1,7 +1,7 @@
 // Command editor serves texts that several people write in at once, from one
-// directory:
+// store:
 //
-//	go run ./examples/editor -store /tmp/texts
+//	go run ./examples/editor -store file:/tmp/texts
 //
 // Open http://localhost:8080 in two windows. What is typed is events in the
 // store, so every text has its history: who wrote what, any version, restored
@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"github.com/annals-db/annals"
-	"github.com/annals-db/annals/filestore"
+	"github.com/annals-db/annals/stores"
 )
 
 func main() {
@@ -37,13 +37,13 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("editor", flag.ContinueOnError)
-	store := flags.String("store", "texts.annals", "the `directory` of the store, made if it is not there")
+	store := flags.String("store", "file:texts.annals", "the `URL` of the store, made if it is not there")
 	listen := flags.String("listen", "localhost:8080", "the `address` to serve at")
 	most := flags.Int("max", 400_000, "the most `characters` a text may have; a text area is slow with more")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	log, err := filestore.Open(*store, nil)
+	log, err := stores.Open(ctx, *store, nil)
 	if err != nil {
 		return err
 	}

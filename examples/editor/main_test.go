@@ -44,7 +44,7 @@ func serve(t testing.TB, args ...string) *site {
 
 func (s *site) start(listen string) {
 	s.t.Helper()
-	s.program = exec.Command(os.Args[0], append([]string{"-store", s.store, "-listen", listen}, s.args...)...)
+	s.program = exec.Command(os.Args[0], append([]string{"-store", "file:" + s.store, "-listen", listen}, s.args...)...)
 	s.program.Env = append(os.Environ(), "EDITOR_AS_PROGRAM=1")
 	s.program.Stderr = os.Stderr
 	out, err := s.program.StdoutPipe()

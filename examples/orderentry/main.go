@@ -1,7 +1,7 @@
 // Command orderentry is a table that several people fill in at once, each with
 // undo and redo of their own:
 //
-//	go run ./examples/orderentry -store /tmp/order
+//	go run ./examples/orderentry -store file:/tmp/order
 //
 // Open http://localhost:8081 in two browsers and give two names. Undo takes back
 // what you did last and leaves what the other did; where the other's work rests on
@@ -22,7 +22,7 @@ import (
 	"time"
 
 	"github.com/annals-db/annals"
-	"github.com/annals-db/annals/filestore"
+	"github.com/annals-db/annals/stores"
 )
 
 func main() {
@@ -36,12 +36,12 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("orderentry", flag.ContinueOnError)
-	store := flags.String("store", "order.annals", "the `directory` of the store, made if it is not there")
+	store := flags.String("store", "file:order.annals", "the `URL` of the store, made if it is not there")
 	listen := flags.String("listen", "localhost:8081", "the `address` to serve at")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	log, err := filestore.Open(*store, nil)
+	log, err := stores.Open(ctx, *store, nil)
 	if err != nil {
 		return err
 	}
