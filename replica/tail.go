@@ -42,7 +42,7 @@ var errGap = errors.New("a message came out of turn")
 func (s *Store) take(ctx context.Context, seq uint64, data []byte) error {
 	t := &s.tail
 	if seq != t.seq+1 {
-		return fmt.Errorf("%w: sequence %d behind %d", errGap, seq, t.seq)
+		return fmt.Errorf("%w: sequence %d behind %d; if it stays so, the server that leads the stream has lost what lies between", errGap, seq, t.seq)
 	}
 	m, err := parseMessage(data)
 	var later *versionError
