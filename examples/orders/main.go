@@ -22,7 +22,10 @@
 // Kill it (-9) where you like and run it again. The logs are SQLite files in
 // the directory given by -dir, so every command may run beside the others, and
 // so may several of "orders run", each for all applications or, with -only, for
-// some.
+// some. With -store, or the variable ORDERS_STORE, they are elsewhere, each
+// under the name of its application:
+//
+//	$ orders -store 'postgres://user@host/shop?schema={app}' run
 package main
 
 import (
@@ -50,7 +53,7 @@ func main() {
 	}
 }
 
-const usage = `orders [-dir DIR] COMMAND
+const usage = `orders [-dir DIR] [-store URL] COMMAND
   place ORDER ITEM TOTAL   place an order
   pay ORDER                pay it
   list                     all orders, from the read model
@@ -62,14 +65,15 @@ const usage = `orders [-dir DIR] COMMAND
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("orders", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprintln(flags.Output(), usage) }
-	dir := flags.String("dir", "shop", "where the logs are")
+	dir := flags.String("dir", "shop", "where the read model is, and the logs unless -store says where")
+	url := flags.String("store", os.Getenv("ORDERS_STORE"), "the `URL` of the logs, with {app} for the application")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() == 0 {
 		return errors.New("what to do?\n" + usage)
 	}
-	s, err := openShop(*dir)
+	s, err := openShop(ctx, *dir, *url)
 	if err != nil {
 		return err
 	}

@@ -11,16 +11,34 @@ import (
 	"testing"
 	"time"
 
-	"github.com/annals-db/annals"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/annals-db/annals"
+	"github.com/annals-db/annals/internal/pgserver"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"orders": main})
+	testscript.Main(stopping{m}, map[string]func(){"orders": main})
+}
+
+// stopping stops the servers that the tests have shared.
+type stopping struct{ *testing.M }
+
+func (s stopping) Run() int {
+	defer pgserver.StopShared()
+	return s.M.Run()
 }
 
 func TestSessions(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+}
+
+func TestSessionsOnPostgreSQL(t *testing.T) {
+	url := pgserver.Shared(t).NewDatabase(t) + "&schema={app}"
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: func(e *testscript.Env) error {
+		e.Setenv("ORDERS_STORE", url)
+		return nil
+	}})
 }
 
 func must(t *testing.T, err error) {
@@ -78,7 +96,7 @@ func (s *shop) until(t *testing.T, app, eventType string, n int) {
 func open(t *testing.T) (*shop, string) {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := openShop(dir)
+	s, err := openShop(t.Context(), dir, "")
 	must(t, err)
 	t.Cleanup(func() { s.close() })
 	return s, dir

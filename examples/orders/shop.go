@@ -6,33 +6,39 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/annals-db/annals"
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/process"
 	"github.com/annals-db/annals/projection"
-	"github.com/annals-db/annals/sqlitestore"
+	"github.com/annals-db/annals/stores"
 )
 
 // apps are the names of the applications, each with a log of its own.
 var apps = []string{"orders", "fulfilment", "payments", "shipping"}
 
 // shop is the logs of the applications and the read model, open in this process.
-// Other processes may have them open too: they are SQLite files.
+// Other processes may have them open too.
 type shop struct {
 	logs      map[string]driver.Log
 	dbs       map[string]*annals.DB
 	readModel *sql.DB
 }
 
-func openShop(dir string) (*shop, error) {
+// openShop opens the shop in dir; url is where the logs are, with {app} for the
+// name of the application, "" for SQLite files in dir.
+func openShop(ctx context.Context, dir, url string) (*shop, error) {
+	if url == "" {
+		url = "sqlite:" + filepath.Join(dir, "{app}.db")
+	}
 	s := &shop{logs: map[string]driver.Log{}, dbs: map[string]*annals.DB{}}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	for _, name := range apps {
-		log, err := sqlitestore.Open(filepath.Join(dir, name+".db"), nil)
+		log, err := stores.Open(ctx, strings.ReplaceAll(url, "{app}", name), nil)
 		if err != nil {
 			s.close()
 			return nil, err
