@@ -160,13 +160,34 @@ func (s *Store) checkStream() (end uint64, err error) {
 	if !info.Created.Equal(s.created) {
 		return 0, &lostError{fmt.Sprintf("the log's stream was made anew at %s; open this node again", info.Created.UTC().Format(time.RFC3339))}
 	}
-	if info.State.LastSeq < s.tail.seq {
-		return 0, &lostError{fmt.Sprintf("the stream ends at sequence %d, and this node had it up to %d: the cluster has lost what it acknowledged", info.State.LastSeq, s.tail.seq)}
+	if err := s.behind(info.State.LastSeq, time.Now()); err != nil {
+		return 0, err
 	}
 	if info.State.FirstSeq > s.tail.seq+1 {
 		return 0, &lostError{fmt.Sprintf("the stream can be read from sequence %d on only, and this node has it up to %d: restore a newer backup or another node's copy", info.State.FirstSeq, s.tail.seq)}
 	}
 	return info.State.LastSeq, nil
+}
+
+// staleAnswers is how long a server that was paused may answer for the stream
+// as it knew it: until it hears that another leads, or notices that nobody
+// follows it, which takes nats-server 10 s.
+const staleAnswers = 15 * time.Second
+
+// behind returns an error if the stream is said to end before what this node
+// took from it. That is a loss only when it stays so.
+func (s *Store) behind(end uint64, now time.Time) error {
+	if end >= s.tail.seq {
+		s.since = time.Time{}
+		return nil
+	}
+	if s.since.IsZero() {
+		s.since = now
+	}
+	if now.Sub(s.since) < staleAnswers {
+		return fmt.Errorf("the server that answers knows the stream up to sequence %d, and this node has it up to %d: %w", end, s.tail.seq, driver.ErrUnavailable)
+	}
+	return &lostError{fmt.Sprintf("the stream ends at sequence %d, and this node had it up to %d: the cluster has lost what it acknowledged", end, s.tail.seq)}
 }
 
 // complete returns an error if this node's copy has more than the stream, all of which is taken in.

@@ -41,6 +41,7 @@ type Store struct {
 
 	tail     tail
 	previous tail          // before the last group that this node published
+	since    time.Time     // when the stream was first said to end before the tail; zero if it is not
 	sequence atomic.Uint64 // tail.seq, for Status
 
 	serving   sync.RWMutex // held for reading while appends are handed to log in an epoch
