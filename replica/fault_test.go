@@ -29,6 +29,11 @@ type fault struct {
 	do   func(w *world) string
 }
 
+// ofServers reports whether f damages the stream's own files.
+func (f fault) ofServers() bool {
+	return strings.HasPrefix(f.name, "a byte of a server") || strings.HasPrefix(f.name, "a byte of each of two servers")
+}
+
 var faults = []fault{
 	{"the sequencer is killed", func(w *world) string {
 		i := w.sequencer()
@@ -330,6 +335,9 @@ func TestFaults(t *testing.T) {
 			list := slices.Clone(faults)
 			w.rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 			if k := *faultCount; k > 0 {
+				// A damaged server leaves the stream without a leader for minutes at
+				// times: only a run of all faults waits for what it does.
+				list = slices.DeleteFunc(list, func(f fault) bool { return f.ofServers() })
 				list = list[:min(k, len(list))]
 			}
 			for _, f := range list {
