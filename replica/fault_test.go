@@ -335,8 +335,9 @@ func TestFaults(t *testing.T) {
 			list := slices.Clone(faults)
 			w.rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 			if k := *faultCount; k > 0 {
-				// A damaged server leaves the stream without a leader for minutes at
-				// times: only a run of all faults waits for what it does.
+				// After damage to a server's own files the leader that the fault asks
+				// for did not always come in time; why is not known yet. Only a run
+				// of all faults has them.
 				list = slices.DeleteFunc(list, func(f fault) bool { return f.ofServers() })
 				list = list[:min(k, len(list))]
 			}
