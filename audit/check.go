@@ -35,14 +35,13 @@ func (c *checker) server(ctx context.Context) error {
 
 // rights looks at what the database user may do.
 func (c *checker) rights(ctx context.Context) error {
-	var user string
 	var replication, create bool
 	err := c.scan(ctx, "the database user", `SELECT rolname::text, rolsuper, rolreplication OR rolsuper, has_database_privilege(current_database(), 'CREATE')
-		FROM pg_roles WHERE rolname = current_user`, nil, &user, &c.super, &replication, &create)
+		FROM pg_roles WHERE rolname = current_user`, nil, &c.user, &c.super, &replication, &create)
 	if err != nil {
 		return err
 	}
-	c.add(replication, Finding{What: "right to replicate", Detail: "user " + user, SQL: "ALTER ROLE " + quote(user) + " REPLICATION"})
+	c.add(replication, Finding{What: "right to replicate", Detail: "user " + c.user, SQL: "ALTER ROLE " + quote(c.user) + " REPLICATION"})
 	var database string
 	if err := c.scan(ctx, "the database", "SELECT current_database()::text", nil, &database); err != nil {
 		return err
@@ -51,7 +50,7 @@ func (c *checker) rights(ctx context.Context) error {
 	if err := c.scan(ctx, "schema annals", "SELECT to_regnamespace('annals') IS NOT NULL", nil, &there); err != nil {
 		return err
 	}
-	c.add(create || there, Finding{What: "right to make the schema annals", Detail: "user " + user, SQL: "GRANT CREATE ON DATABASE " + quote(database) + " TO " + quote(user)})
+	c.add(create || there, Finding{What: "right to make the schema annals", Detail: "user " + c.user, SQL: "GRANT CREATE ON DATABASE " + quote(database) + " TO " + quote(c.user)})
 	return nil
 }
 
@@ -96,11 +95,15 @@ func (c *checker) named(ctx context.Context) error {
 
 // table looks at one that can be captured.
 func (c *checker) table(ctx context.Context, t Name) error {
-	var reads bool
-	if err := c.scan(ctx, "table "+t.String(), "SELECT has_table_privilege($1::text, 'SELECT')", []any{t.SQL()}, &reads); err != nil {
+	var reads, filtered bool
+	if err := c.scan(ctx, "table "+t.String(), "SELECT has_table_privilege($1::text, 'SELECT'), row_security_active($1::text)", []any{t.SQL()}, &reads, &filtered); err != nil {
 		return err
 	}
-	c.add(reads, Finding{What: "table " + t.String(), Detail: "the user may read it", SQL: fmt.Sprintf("GRANT SELECT ON %s TO CURRENT_USER", t.SQL())})
+	c.add(reads, Finding{What: "table " + t.String(), Detail: "the user may read it", SQL: fmt.Sprintf("GRANT SELECT ON %s TO %s", t.SQL(), quote(c.user))})
+	if filtered {
+		c.add(false, Finding{What: "table " + t.String(), Detail: "its row security hides rows from the user, so that it cannot be read whole",
+			SQL: fmt.Sprintf("ALTER ROLE %s BYPASSRLS", quote(c.user))})
+	}
 	d, err := describe(ctx, c.conn, t)
 	if err != nil {
 		return err
@@ -130,10 +133,38 @@ func (c *checker) guard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Set-up's functions send as their owner, who may have had the right as everybody has it.
+	var owner string
+	var able, super bool
+	err = c.scan(ctx, "the owner of the functions in schema annals", `
+		SELECT r.rolname::text, r.rolsuper, has_function_privilege(r.oid, 'pg_logical_emit_message(boolean, text, text)', 'EXECUTE')
+		FROM pg_roles r WHERE r.oid = coalesce((SELECT min(proowner::bigint)::oid FROM pg_proc WHERE pronamespace = to_regnamespace('annals') AND proname = 'witness'),
+		  (SELECT oid FROM pg_roles WHERE rolname = current_user))`, nil, &owner, &super, &able)
+	if err != nil {
+		return err
+	}
+	const messages = "EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text), pg_logical_emit_message(boolean, text, bytea)"
+	grant := "GRANT " + messages + " TO " + quote(owner)
+	if !able {
+		c.add(false, Finding{What: "who may send messages", Detail: fmt.Sprintf("not %s, as whom the functions in schema annals do, so that every write to an audited table fails", owner),
+			SQL: grant, Then: c.bySuperuser()})
+		return nil
+	}
+	sql := "REVOKE " + messages + " FROM PUBLIC"
+	if !super {
+		sql = grant + "; " + sql
+	}
 	c.add(ok, Finding{What: "who may send messages", Advice: !c.super,
-		Detail: "while everybody may, the server cannot vouch for who made a change",
-		SQL:    "REVOKE EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text), pg_logical_emit_message(boolean, text, bytea) FROM PUBLIC"})
+		Detail: "while everybody may, the server cannot vouch for who made a change", SQL: sql, Then: c.bySuperuser()})
 	return nil
+}
+
+// bySuperuser says who has to do what the user cannot.
+func (c *checker) bySuperuser() string {
+	if c.super {
+		return ""
+	}
+	return "a superuser has to do it"
 }
 
 // eventTriggers looks whether changes of tables are told.
@@ -284,8 +315,8 @@ func published(ctx context.Context, q queryer, publication string) ([]Name, erro
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Name])
 }
 
-// guarded reports whether only set-up's functions and superusers can send
-// messages, so that what the statement trigger says is the server's word.
+// guarded reports whether not everybody can send messages, but set-up's
+// functions and superusers, so that what the statement trigger says is the server's word.
 func guarded(ctx context.Context, q queryer) (ok bool, err error) {
 	err = q.QueryRow(ctx, `
 		SELECT bool_and(NOT has_function_privilege('public', p.oid, 'EXECUTE'))

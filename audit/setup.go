@@ -50,6 +50,7 @@ type checker struct {
 	o        Setup
 	tables   []Name
 	findings []Finding
+	user     string
 	super    bool
 }
 

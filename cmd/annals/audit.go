@@ -33,7 +33,7 @@ database in the store, each with before and after, who and why, and ask it.
   annals audit table orders --as-of 2026-01-31
   annals audit verify --postgres URL    the rebuilt tables against the live ones
 
-TABLE is table, for public.table, or schema.table; KEY is the text of the primary
+TABLE is table, for public.table, or schema.table, "in quotes" where it has a dot or comma; KEY is the text of the primary
 key's column, or one argument for each. ` + audit.PointSyntax,
 		Example: `  annals audit init --postgres postgres://audit@localhost/shop --tables orders
   annals audit log --actor alice --since 2026-01-01`,
@@ -108,16 +108,36 @@ func (f *postgresFlag) get() (string, error) {
 	return "", usagef("which database? Use --postgres postgres://user@host/database, or the variable ANNALS_POSTGRES")
 }
 
-// tableNames reads names of tables.
+// tableNames reads names of tables, by comma; one within quotes is of a name.
 func tableNames(texts []string) (names []audit.Name, err error) {
-	for _, t := range texts {
-		n, err := audit.ParseName(t)
-		if err != nil {
-			return nil, usage(err)
+	for _, text := range texts {
+		for more := text != ""; more; {
+			var t string
+			if t, text, more = cutTable(text); t == "" {
+				continue
+			}
+			n, err := audit.ParseName(t)
+			if err != nil {
+				return nil, usage(err)
+			}
+			names = append(names, n)
 		}
-		names = append(names, n)
 	}
 	return names, nil
+}
+
+// cutTable cuts text at its first comma that is not within quotes.
+func cutTable(text string) (table, rest string, found bool) {
+	quoted := false
+	for i := range len(text) {
+		switch {
+		case text[i] == '"':
+			quoted = !quoted
+		case text[i] == ',' && !quoted:
+			return text[:i], text[i+1:], true
+		}
+	}
+	return text, "", false
 }
 
 // auditPoint reads a point; "" is the latest.

@@ -23,8 +23,10 @@ func TestAuditScripts(t *testing.T) {
 		Dir: "testdata/audit",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
-			e.Setenv("ANNALS_POSTGRES", server.NewDatabase(t))
-			e.Setenv("PLAIN", plain.NewDatabase(t)) // of a server whose wal_level is too low
+			url := server.NewDatabase(t)
+			e.Setenv("ANNALS_POSTGRES", url)
+			e.Setenv("KEEPER", strings.Replace(url, pgserver.User+"@", "keeper@", 1)) // for a script that makes this user
+			e.Setenv("PLAIN", plain.NewDatabase(t))                                   // of a server whose wal_level is too low
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -39,7 +39,7 @@ server or another user is said. The exit code is 1 while something is missing.`,
 	}
 	f.postgres.flags(cmd)
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.tables, "tables", nil, "the tables to audit, by comma (default those of the publication)")
+	flags.StringArrayVar(&f.tables, "tables", nil, "the `tables` to audit, by comma (default those of the publication)")
 	flags.StringVar(&f.setup.Slot, "slot", "annals", "name of the replication slot")
 	flags.StringVar(&f.setup.Publication, "publication", "annals", "name of the publication")
 	flags.StringVar(&f.identity, "identity", "full", "replica identity of the tables: full, or key, with which old values come from the trail")

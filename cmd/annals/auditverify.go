@@ -50,7 +50,7 @@ The exit code is 5 if anything differs.`,
 		},
 	}
 	f.postgres.flags(cmd)
-	cmd.Flags().StringSliceVar(&f.tables, "tables", nil, "only these tables, by comma (default all of the trail)")
+	cmd.Flags().StringArrayVar(&f.tables, "tables", nil, "only these `tables`, by comma (default all of the trail)")
 	cmd.Flags().StringVar(&f.against, "against", "", "file or store URL with seals, - for standard input")
 	cmd.Flags().DurationVar(&f.wait, "wait", 30*time.Second, "how long capture may take to get there")
 	return cmd
