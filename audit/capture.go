@@ -70,7 +70,7 @@ func passing(err error) bool {
 	if errors.As(err, &pg) {
 		// Connection errors, the server's going down or coming up, and a slot
 		// that the server has not yet taken back from a connection that broke.
-		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P") || pg.Code == "53300"
+		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P") || pg.Code == "53300" || pg.Code == "55P03"
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error

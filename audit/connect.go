@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,16 +17,26 @@ var settings = map[string]string{
 	"xmloption": "content", "quote_all_identifiers": "off",
 }
 
+// unhurried are the settings of a connection that reads whole tables or waits:
+// limits that the database has for its applications are not for it.
+var unhurried = map[string]string{"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+
 // patience is how long a server may take to be reached.
 const patience = 15 * time.Second
 
 // connect opens an ordinary connection with the settings that fix text forms.
 func connect(ctx context.Context, url string) (*pgx.Conn, error) {
+	return connectWith(ctx, url, unhurried)
+}
+
+// connectWith opens one with more settings.
+func connectWith(ctx context.Context, url string, more map[string]string) (*pgx.Conn, error) {
 	c, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("the URL of the database: %w", err)
 	}
 	prepare(&c.Config)
+	maps.Copy(c.RuntimeParams, more)
 	c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -27,6 +27,10 @@ func (s *session) rowsGone(ctx context.Context, t *table) error {
 	}
 	pending := slices.Clone(s.tx.events) // a part may be written meanwhile
 	for _, p := range places {
+		// This may take long, and a server that hears nothing for wal_sender_timeout lets go.
+		if err := s.confirm(ctx, false); err != nil {
+			return err
+		}
 		var data []byte
 		version := t
 		if p.pending > 0 {
@@ -79,6 +83,9 @@ func (s *session) live(ctx context.Context, t *table) ([]place, error) {
 	q := driver.Query{Items: []driver.Item{{Category: t.stream}}}
 	for r, err := range s.log.Read(ctx, q, driver.ReadOptions{}) {
 		if err != nil {
+			return nil, err
+		}
+		if err := s.confirm(ctx, false); err != nil {
 			return nil, err
 		}
 		if group := r.Metadata.Value("group"); strings.HasPrefix(r.Stream, prefix) && !s.state.abandoned[group] {

@@ -252,9 +252,8 @@ func (s *session) confirm(ctx context.Context, must bool) error {
 	since := time.Since(s.status.confirmedAt)
 	inLog := lsn <= pglogrepl.LSN(s.chain.durable.Load())
 	switch {
-	case must, since > 5*time.Second:
+	case must, since > time.Second: // nothing new, that the server hears of us
 	case lsn > s.status.confirmed && inLog && since > pulse:
-	case lsn > s.status.confirmed && since > time.Second:
 	default:
 		return nil
 	}

@@ -90,7 +90,8 @@ func Missing(findings []Finding) []Finding {
 // Apply executes the statements of findings that are not OK and not Advice, in
 // order, and returns the first error. What has to be done by hand is left.
 func Apply(ctx context.Context, url string, findings []Finding) error {
-	conn, err := connect(ctx, url)
+	// A limit on how long a statement may take keeps it from holding others up for longer.
+	conn, err := connectWith(ctx, url, nil)
 	if err != nil {
 		return connectError(err)
 	}
