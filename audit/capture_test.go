@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -259,5 +260,48 @@ func TestTheFirstSnapshotBeginsAnewWhenItWasInterrupted(t *testing.T) {
 	if err != nil || table.Len() != 4600 {
 		t.Errorf("%d rows, %v", table.Len(), err)
 	}
+	w.verified()
+}
+
+// slowly is a log that takes long to find one record.
+type slowly struct{ driver.Log }
+
+func (l slowly) Read(ctx context.Context, q driver.Query, o driver.ReadOptions) iter.Seq2[driver.Record, error] {
+	if o.UpTo > 0 && o.UpTo == o.After+1 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	return l.Log.Read(ctx, q, o)
+}
+
+func TestAServerIsToldThatCaptureLivesWhileATruncateTakesLong(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE k (id int PRIMARY KEY); INSERT INTO k SELECT generate_series(1, 600)`)
+	w.setUp(nil, "k")
+	w.log = slowly{w.log}
+	w.url += "&wal_sender_timeout=3s"
+	w.o.Once = true // a connection that the server ends is an error
+	w.caughtUp()
+	w.exec("TRUNCATE k")
+	w.caughtUp()
+	if got := w.events("public.k-600"); len(got) != 2 || !strings.HasPrefix(got[1], "RowTruncated") {
+		t.Errorf("the last row has %q", got)
+	}
+}
+
+func TestTimeLimitsOfTheDatabaseAreForItsApplications(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE k (id int PRIMARY KEY); INSERT INTO k SELECT generate_series(1, 100000)`)
+	w.setUp(nil, "k")
+	w.exec("DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' SET statement_timeout = 1'; END $$")
+	w.caughtUp()
+}
+
+func TestAMessageThatAnybodySendsDoesNotStopCapture(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE k (id int PRIMARY KEY)`)
+	w.setUp(nil, "k")
+	w.caughtUp()
+	for _, more := range []string{`{}`, `{"schema":"public","name":"k","columns":[{"name":"x","type":"text","number":1}],"key":["y"]}`} {
+		w.exec("SELECT pg_logical_emit_message(true, 'annals.ddl', (jsonb_build_object('table', 'public.k'::regclass::oid::bigint) || '" + more + "')::text)")
+	}
+	w.exec("INSERT INTO k VALUES (1)")
+	w.caughtUp()
 	w.verified()
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pglogrepl"
@@ -31,6 +32,9 @@ func (s *session) altered(ctx context.Context, d *ddl) error {
 	if was == nil {
 		return nil // it is not captured; if it becomes so, its first change shows it
 	}
+	if d.Schema == "" || d.Name == "" || len(d.Columns) == 0 {
+		return s.tx.odd("annals.ddl", errors.New("it describes no table"))
+	}
 	if was.name != name {
 		if err := s.retire(ctx, was, "it is now "+name.String()); err != nil {
 			return err
@@ -38,6 +42,12 @@ func (s *session) altered(ctx context.Context, d *ddl) error {
 	}
 	now := description{Schema: d.Schema, Table: d.Name, OID: d.Table, Columns: d.Columns, Key: d.Key, Identity: d.Identity,
 		Omitted: was.Omitted, SeenBy: "trigger", Command: d.Command, Query: text(&d.Query)}
+	if err := s.keepKey(ctx, &now, was); err != nil {
+		return err
+	}
+	if _, err := newTable(now); err != nil && !errors.As(err, new(*RefusedError)) {
+		return s.tx.odd("annals.ddl", err)
+	}
 	// A default that is kept aside is told by the trigger, so that only what was
 	// rewritten has to be read again.
 	now.Reread = s.tx.rewritten[d.Table] || was.name != name || s.tx.rereads(was)
@@ -52,6 +62,35 @@ func (s *session) altered(ctx context.Context, d *ddl) error {
 		s.relations[d.Table] = t // the stream may not describe it again
 	}
 	s.o.Logger.Info("a table was changed", "table", t.name.String(), "command", d.Command, "read again", t.Reread)
+	return nil
+}
+
+// keepKey lets a table that has lost its primary key keep its rows' names, if it
+// has a key again by now: it was changed in more than one step.
+func (s *session) keepKey(ctx context.Context, d *description, was *table) error {
+	if len(d.Key) > 0 || was == nil {
+		return nil
+	}
+	var keyless bool
+	err := s.sql.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class c WHERE c.oid = $1
+		AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))`, d.OID).Scan(&keyless)
+	if err != nil {
+		return fmt.Errorf("look at table %s: %w", was.name, err)
+	}
+	if keyless {
+		return nil // a table without a key is refused
+	}
+	var key []string
+	for _, k := range was.key {
+		for _, c := range d.Columns {
+			if c.Number == was.Columns[k].Number {
+				key = append(key, c.Name)
+			}
+		}
+	}
+	if len(key) == len(was.key) {
+		d.Key, d.Keyless = key, true
+	}
 	return nil
 }
 

@@ -61,6 +61,10 @@ func TestATableThatLosesItsKeyStopsCapture(t *testing.T) {
 	w.caughtUp()
 	w.exec("ALTER TABLE k DROP CONSTRAINT k_pkey")
 	w.wantRefused("table public.k", "no primary key")
+	w.exec("INSERT INTO k VALUES (1)")
+	w.exec("ALTER TABLE k ADD PRIMARY KEY (id)")
+	w.caughtUp()
+	w.verifiedSoon() // as the refusal says
 }
 
 func TestOneTrailInOneLog(t *testing.T) {

@@ -19,6 +19,12 @@ func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) er
 		return nil
 	}
 	was := s.state.tables[name.Stream()]
+	if was != nil && was.OID != m.RelationID {
+		if err := s.retire(ctx, was, "another table has its name"); err != nil {
+			return err
+		}
+		was = nil
+	}
 	columns, err := s.columns(ctx, name, was, m)
 	if err != nil {
 		return err
@@ -37,17 +43,31 @@ func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) er
 		return nil
 	}
 	d, err := s.describe(ctx, name)
-	if errors.Is(err, pgx.ErrNoRows) && was != nil {
-		d, err = was.description, nil // it is gone by now; its key is what it was
+	gone := errors.Is(err, pgx.ErrNoRows) || err == nil && d.OID != m.RelationID
+	switch {
+	case gone && was != nil:
+		d = was.description // its key is what it was
+	case gone:
+		// All that is known of its key is by which columns the server finds its rows.
+		d = description{Schema: name.Schema, Table: name.Table, Keyless: true}
+		for _, c := range m.Columns {
+			if c.Flags&1 != 0 {
+				d.Key = append(d.Key, c.Name)
+			}
+		}
+	case err != nil:
+		return err
 	}
-	if err != nil {
+	if err := s.keepKey(ctx, &d, was); err != nil {
 		return err
 	}
 	d.OID, d.Columns, d.Identity, d.SeenBy, d.Command, d.Query = m.RelationID, columns, identity, "relation", "", ""
-	d.Reread = was == nil || anew(was.Columns, columns)
+	d.Reread = was == nil && !gone || was != nil && anew(was.Columns, columns)
 	if was == nil {
-		if err := textForms(ctx, s.sql, name); err != nil {
-			return err
+		if !gone {
+			if err := textForms(ctx, s.sql, name); err != nil {
+				return err
+			}
 		}
 		if err := s.supersede(ctx, m.RelationID, name); err != nil {
 			return err
@@ -141,6 +161,9 @@ func (s *session) redescribe(ctx context.Context, was *table, typ string, d desc
 			return nil, err
 		}
 		t.Reread = true
+	}
+	if was != nil && was.Keyless && !t.Keyless {
+		t.Reread = true // of rows that shared a key the trail may have taken one for the other
 	}
 	if err := s.tx.add(ctx, t.stream, typ, mustJSON(t.description)); err != nil {
 		return nil, err

@@ -112,8 +112,13 @@ func (r *reread) close() {
 
 // rereadFailed tries again later what another change of the table may have stopped.
 func (s *session) rereadFailed(err error) error {
+	t := s.reread.table
 	s.endReread()
 	var pg *pgconn.PgError
+	if gone := errors.Is(err, pgx.ErrNoRows) || errors.As(err, &pg) && pg.Code == "42P01"; gone && !s.triggered {
+		delete(s.state.rereads, t.stream) // nothing in the stream is going to say that it was dropped
+		return nil
+	}
 	if errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "42") && pg.Code != "42501" || strings.HasPrefix(pg.Code, "40")) {
 		return nil
 	}

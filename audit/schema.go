@@ -26,7 +26,10 @@ type description struct {
 	Columns  []Column `json:"columns"`
 	Key      []string `json:"key"`      // the columns of the primary key, in its order
 	Identity string   `json:"identity"` // "d" the key, "f" full, "i" an index, "n" nothing
-	Omitted  []string `json:"omitted,omitempty"`
+	// Keyless says that there is no primary key for now, and Key are the columns
+	// of the last one. Until there is one again, rows that share it are one in the trail.
+	Keyless bool     `json:"keyless,omitempty"`
+	Omitted []string `json:"omitted,omitempty"`
 	// SeenBy says how the trail knows: "catalog", "trigger", or "relation" where
 	// without an event trigger only the next change of a row shows it.
 	SeenBy  string `json:"seen_by"`

@@ -159,6 +159,51 @@ func TestWithoutAnEventTriggerATableIsReadAgainWhenItNextChanges(t *testing.T) {
 	w.verifiedSoon()
 }
 
+func TestAKeyThatIsChangedInSteps(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE k (id int PRIMARY KEY, b int NOT NULL); INSERT INTO k VALUES (1, 1), (2, 2)`)
+	w.setUp(nil, "k")
+	w.caughtUp()
+	w.exec("ALTER TABLE k DROP CONSTRAINT k_pkey")
+	between := w.transaction("INSERT INTO k VALUES (1, 2), (3, 3); DELETE FROM k WHERE id = 1 AND b = 1; INSERT INTO k VALUES (1, 4)")
+	w.exec("ALTER TABLE k ADD PRIMARY KEY (id, b)")
+	w.exec("BEGIN; ALTER TABLE k DROP CONSTRAINT k_pkey; UPDATE k SET b = id * 10 + b; ALTER TABLE k ADD PRIMARY KEY (b); COMMIT")
+	w.verifiedSoon()
+	table, err := w.trail().Table(t.Context(), audit.Name{Schema: "public", Table: "k"}, audit.AfterTransaction(between))
+	if err != nil || !table.Vague {
+		t.Errorf("without a key the table is %+v, %v", table, err)
+	}
+}
+
+func TestWithoutAnEventTriggerATableInThePlaceOfAnotherIsSeen(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE k (id int PRIMARY KEY, n int); INSERT INTO k VALUES (1, 1), (2, 2)`)
+	w.setUp(&audit.Setup{NoEventTrigger: true}, "k")
+	w.begun()
+	another := func(name string) string {
+		return fmt.Sprintf("CREATE TABLE public.%[1]s (id int PRIMARY KEY, n int); ALTER TABLE %[1]s REPLICA IDENTITY FULL; ALTER PUBLICATION annals ADD TABLE %[1]s;", name)
+	}
+	w.exec("DROP TABLE k;" + another("k") + "INSERT INTO k VALUES (2, 3)")
+	w.verifiedSoon()
+	w.exec("BEGIN;" + another("l") + "INSERT INTO l VALUES (4, 4); ALTER TABLE k RENAME TO old; ALTER TABLE l RENAME TO k; ALTER PUBLICATION annals DROP TABLE old; COMMIT")
+	w.exec("INSERT INTO k VALUES (5, 5)")
+	w.verifiedSoon()
+}
+
+func TestATableThatIsGoneBeforeItIsLookedAtStopsNothing(t *testing.T) {
+	for _, o := range []audit.Setup{{}, {NoEventTrigger: true}} {
+		w := newWorld(t, server(t), `CREATE TABLE k (id int PRIMARY KEY)`)
+		w.setUp(&o, "k")
+		w.caughtUp()
+		w.exec("CREATE TABLE public.brief (id int PRIMARY KEY, n int); ALTER TABLE brief REPLICA IDENTITY FULL; ALTER PUBLICATION annals ADD TABLE brief")
+		w.exec("INSERT INTO brief VALUES (1, NULL), (2, 2)")
+		w.exec("DROP TABLE brief; INSERT INTO k VALUES (3)")
+		w.caughtUp()
+		w.verified(audit.Name{Schema: "public", Table: "k"})
+		if got := w.events("public.brief-2,2"); len(got) == 0 || !strings.HasPrefix(got[0], "RowInserted") {
+			t.Errorf("its row has %q", got)
+		}
+	}
+}
+
 func TestTablesThatComeGoAndAreRenamed(t *testing.T) {
 	w := newWorld(t, server(t), `CREATE TABLE one (id int PRIMARY KEY, v text); INSERT INTO one VALUES (1, 'x'), (2, 'y'); CREATE TABLE two (id int PRIMARY KEY); INSERT INTO two VALUES (1), (2)`)
 	w.setUp(nil, "one")

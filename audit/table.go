@@ -23,7 +23,8 @@ type Table struct {
 	AsOf time.Time
 	// Vague says that the table had just been rewritten (its change of type or
 	// default set values that no message tells) and that rows which were changed before
-	// they could be read again may have the values of before the rewrite.
+	// they could be read again may have the values of before the rewrite; or that
+	// it had no primary key then, so that rows may be missing which shared that of before.
 	Vague bool
 
 	rows []Row
@@ -66,7 +67,7 @@ func (f *folded) build(name Name) (*Table, error) {
 	if f.table == nil {
 		return nil, notThere(fmt.Sprintf("table %s was dropped by then", name))
 	}
-	out := &Table{Name: name, Columns: f.table.Columns, Key: f.table.description.Key, Vague: f.vague,
+	out := &Table{Name: name, Columns: f.table.Columns, Key: f.table.description.Key, Vague: f.vague || f.table.Keyless,
 		rows: make([]Row, 0, len(f.rows))}
 	for stream, r := range f.rows {
 		row, err := f.table.present(stream, r)

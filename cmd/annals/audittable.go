@@ -77,7 +77,7 @@ the columns of then. Values are the text that PostgreSQL prints, with every digi
 				return err
 			}
 			if t.Vague {
-				a.note("table %s had just been rewritten: rows that were changed before they could be read again may have the values of before", name)
+				a.note("table %s had just been rewritten, or had no primary key: rows that were changed before they could be read again may have the values of before", name)
 			}
 			if csv {
 				return t.WriteCSV(a.out)
