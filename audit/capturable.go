@@ -11,12 +11,13 @@ import (
 // capturable returns a *RefusedError if a table cannot be captured.
 func capturable(ctx context.Context, q queryer, name Name) error {
 	var kind, persistence string
-	var keyed bool
+	var keyed, generated bool
 	what := "table " + name.String()
 	err := q.QueryRow(ctx, `
-		SELECT c.relkind::text, c.relpersistence::text, EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+		SELECT c.relkind::text, c.relpersistence::text, EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
+		  EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey) WHERE i.indrelid = c.oid AND i.indisprimary AND a.attgenerated <> '')
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`,
-		name.Schema, name.Table).Scan(&kind, &persistence, &keyed)
+		name.Schema, name.Table).Scan(&kind, &persistence, &keyed, &generated)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return &RefusedError{What: what, Reason: "there is none"}
@@ -32,6 +33,8 @@ func capturable(ctx context.Context, q queryer, name Name) error {
 		return &RefusedError{What: what, Reason: "it is unlogged or temporary, so the server's log has no changes of it", Mend: fmt.Sprintf("ALTER TABLE %s SET LOGGED", name.SQL())}
 	case !keyed:
 		return &RefusedError{What: what, Reason: "it has no primary key, so its rows have no names", Mend: fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (…)", name.SQL())}
+	case generated:
+		return &RefusedError{What: what, Reason: "its primary key has a generated column, which is not in the stream of changes"}
 	}
 	return textForms(ctx, q, name)
 }

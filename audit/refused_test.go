@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -65,6 +66,23 @@ func TestATableThatLosesItsKeyStopsCapture(t *testing.T) {
 	w.exec("ALTER TABLE k ADD PRIMARY KEY (id)")
 	w.caughtUp()
 	w.verifiedSoon() // as the refusal says
+}
+
+func TestRowsThatChangesDoNotName(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE g (a int, id int GENERATED ALWAYS AS (a * 2) STORED PRIMARY KEY); CREATE TABLE k (id int PRIMARY KEY, b int NOT NULL UNIQUE); INSERT INTO k VALUES (1, 1), (2, 2)`)
+	findings, err := audit.Check(t.Context(), w.url, []audit.Name{{Schema: "public", Table: "g"}}, nil)
+	if err != nil || !strings.Contains(fmt.Sprint(audit.Missing(findings)), "its primary key has a generated column") {
+		t.Errorf("a key that is not in the stream is found to be %v, %v", audit.Missing(findings), err)
+	}
+	w.setUp(nil, "k")
+	w.caughtUp()
+	w.exec("ALTER TABLE k REPLICA IDENTITY USING INDEX k_pkey")
+	w.exec("UPDATE k SET id = 3 WHERE b = 1")
+	w.caughtUp()
+	w.verified()
+	w.exec("ALTER TABLE k REPLICA IDENTITY USING INDEX k_b_key")
+	w.exec("DELETE FROM k WHERE id = 2")
+	w.wantRefused("table public.k", "its replica identity is an index without its primary key")
 }
 
 func TestOneTrailInOneLog(t *testing.T) {

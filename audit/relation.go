@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -31,6 +32,9 @@ func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) er
 	}
 	identity := string(rune(m.ReplicaIdentity))
 	if was != nil && sameColumns(was.Columns, columns) {
+		if !identifies(m, was) {
+			return unidentified(name)
+		}
 		if was.Identity != identity {
 			d := was.description
 			d.Identity = identity
@@ -77,9 +81,30 @@ func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) er
 	if err != nil {
 		return err
 	}
+	if !identifies(m, t) {
+		return unidentified(name)
+	}
 	s.relations[m.RelationID] = t
 	s.o.Logger.Warn("a table is not what the trail knew; without an event trigger its change is seen only now", "table", name.String(), "read again", d.Reread)
 	return nil
+}
+
+// identifies reports whether the stream names rows by the key of t, or by all columns.
+func identifies(m *pglogrepl.RelationMessage, t *table) bool {
+	if m.ReplicaIdentity != 'i' {
+		return true
+	}
+	for _, k := range t.key {
+		if !slices.ContainsFunc(m.Columns, func(c *pglogrepl.RelationMessageColumn) bool { return c.Name == t.Columns[k].Name && c.Flags&1 != 0 }) {
+			return false
+		}
+	}
+	return true
+}
+
+func unidentified(name Name) error {
+	return &RefusedError{What: "table " + name.String(), Reason: "its replica identity is an index without its primary key, so that a change does not say of which row it is",
+		Mend: fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL before a row changes; from here on only another trail can go", name.SQL())}
 }
 
 // anew reports whether rows may have values that no message told: a column was
