@@ -15,7 +15,7 @@ func (e *editor) listTexts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return render(w, "documents.tmpl", map[string]any{"User": userOf(r), "Texts": texts, "Said": r.FormValue("said")})
+	return render(w, "documents.tmpl", map[string]any{"User": userOf(r), "Texts": texts, "Said": r.FormValue("said"), "To": r.FormValue("to")})
 }
 
 func validUser(name string) bool {
@@ -29,6 +29,10 @@ func (e *editor) setName(w http.ResponseWriter, r *http.Request) error {
 		return userError("A name is 1 to 60 bytes of text on one line.")
 	}
 	http.SetCookie(w, &http.Cookie{Name: "name", Value: url.QueryEscape(name), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: 365 * 24 * 3600})
+	if to := r.FormValue("to"); strings.HasPrefix(to, "/texts/") {
+		http.Redirect(w, r, (&url.URL{Path: to}).String(), http.StatusSeeOther)
+		return nil
+	}
 	return home(w, r)
 }
 

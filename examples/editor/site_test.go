@@ -66,6 +66,25 @@ func TestStrangersAreRefusedInWords(t *testing.T) {
 	}
 }
 
+// Who has no name yet and opens the address of a text is led there.
+func TestAnAddressThatWasSentLeadsToTheText(t *testing.T) {
+	s := serve(t)
+	path := s.text("Sent")
+	u := s.user("")
+	_, page := u.get(path)
+	if !strings.Contains(page, fmt.Sprintf(`name="to" value="%s"`, path)) {
+		t.Errorf("the page that asks for the name is %s", page)
+	}
+	if _, where := u.post("/name", url.Values{"name": {"Dora"}, "to": {path}}); where != path {
+		t.Errorf("who has said the name is at %s", where)
+	}
+	for _, to := range []string{"//example.org/texts/", "https://example.org/texts/x", ""} {
+		if _, where := u.post("/name", url.Values{"name": {"Dora"}, "to": {to}}); where != "/" {
+			t.Errorf("from %q one comes to %s", to, where)
+		}
+	}
+}
+
 // Everything can be reached and done by keyboard, has a name that a screen reader
 // says, and shows where the focus is.
 func TestThePagesWorkWithoutAMouse(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"unicode/utf16"
 
@@ -39,8 +40,9 @@ func (e *editor) showText(w http.ResponseWriter, r *http.Request, page string) e
 	}
 	defer doc.Close()
 	user := userOf(r)
-	if user == "" {
-		return home(w, r)
+	if user == "" { // who was sent the address comes back to it
+		http.Redirect(w, r, "/?"+url.Values{"to": {r.URL.Path}}.Encode(), http.StatusSeeOther)
+		return nil
 	}
 	return render(w, page, map[string]any{"User": user, "Name": doc.Name(), "Title": title})
 }
