@@ -8,6 +8,7 @@ const typing = () =>
 
 async function refresh() {
   const response = await fetch("/");
+  if (!response.ok) throw new Error(response.statusText); // follow tries again
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   position = Number(fresh.body.dataset.position);
   const said = document.getElementById("said");
