@@ -67,12 +67,22 @@ func (t *Trail) verify(ctx context.Context, url string, tables []Name, o *Verify
 		return connectError(err)
 	}
 	defer shut(conn)
+	known, err := t.Tables(ctx, Point{})
+	if err != nil {
+		return err
+	}
 	if len(tables) == 0 {
-		if tables, err = t.Tables(ctx, Point{}); err != nil {
-			return err
+		tables = known
+	}
+	for _, name := range tables {
+		if !slices.Contains(known, name) {
+			return notThere(fmt.Sprintf("the trail has no table %s", name))
 		}
 	}
 	v := &verification{trail: t, conn: conn, o: o, found: found}
+	if err := v.database(ctx); err != nil {
+		return err
+	}
 	if err := v.moment(ctx, tables); err != nil {
 		return err
 	}
@@ -100,6 +110,19 @@ type verification struct {
 	at     driver.Position
 }
 
+// database looks whether the live database is that of the trail.
+func (v *verification) database(ctx context.Context) error {
+	var system, database string
+	err := v.conn.QueryRow(ctx, "SELECT (SELECT system_identifier::text FROM pg_control_system()), current_database()::text").Scan(&system, &database)
+	if err != nil {
+		return fmt.Errorf("ask the server who it is: %w", err)
+	}
+	if began := v.trail.Started; system != began.System || database != began.Database {
+		return &ForkedError{fmt.Sprintf("the trail is of database %q of the server with system identifier %s, this is %q of %s", began.Database, began.System, database, system)}
+	}
+	return nil
+}
+
 // moment takes a snapshot of the live database.
 func (v *verification) moment(ctx context.Context, tables []Name) error {
 	if _, err := v.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
@@ -111,14 +134,10 @@ func (v *verification) moment(ctx context.Context, tables []Name) error {
 			return fmt.Errorf("verify table %s: %w", name, err)
 		}
 	}
-	var system, database, snapshot, lsn string
-	err := v.conn.QueryRow(ctx, `SELECT (SELECT system_identifier::text FROM pg_control_system()), current_database()::text, pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text`).
-		Scan(&system, &database, &snapshot, &lsn)
+	var snapshot, lsn string
+	err := v.conn.QueryRow(ctx, "SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text").Scan(&snapshot, &lsn)
 	if err != nil {
 		return fmt.Errorf("take a snapshot of the live database: %w", err)
-	}
-	if began := v.trail.Started; system != began.System || database != began.Database {
-		return &ForkedError{fmt.Sprintf("the trail is of database %q of the server with system identifier %s, this is %q of %s", began.Database, began.System, database, system)}
 	}
 	if v.lsn, err = pglogrepl.ParseLSN(lsn); err != nil {
 		return err
