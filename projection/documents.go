@@ -23,9 +23,10 @@ import (
 type Documents struct {
 	state driver.State
 	write sync.Mutex // one Update at a time here; with other processes it is compare-and-swap
+	level sync.Mutex // held from a look at the manifest, or a change of it, until at and kept say the same, so that they never go back
 
-	mu   sync.RWMutex
-	at   manifest // as it was seen last
+	mu   sync.RWMutex // of at and kept, which change under level too
+	at   manifest     // as it was seen last
 	kept values
 
 	ordering sync.Mutex          // behind mu
@@ -88,7 +89,7 @@ func (d *Documents) Keep(ctx context.Context, fn func(context.Context, Book) err
 func (d *Documents) Update(ctx context.Context, fn func(context.Context, *Docs, Book) error) error {
 	d.write.Lock()
 	defer d.write.Unlock()
-	if d.at.revision == 0 {
+	if d.revision() == 0 {
 		if err := d.refresh(ctx); err != nil {
 			return fmt.Errorf("documents: %w", err)
 		}
@@ -96,9 +97,17 @@ func (d *Documents) Update(ctx context.Context, fn func(context.Context, *Docs, 
 	return d.transact(ctx, fn)
 }
 
+// revision returns that of the manifest that is in memory.
+func (d *Documents) revision() uint64 {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.at.revision
+}
+
 // transact runs fn and commits. The caller holds write.
 func (d *Documents) transact(ctx context.Context, fn func(context.Context, *Docs, Book) error) error {
 	for {
+		began := d.revision() // a view may bring in what another process has committed
 		tx := &Docs{d: d, version: namespaceOf(ctx).version, pending: map[string]map[string]json.RawMessage{}}
 		if err := fn(ctx, tx, docBook{tx}); err != nil {
 			return err
@@ -106,7 +115,7 @@ func (d *Documents) transact(ctx context.Context, fn func(context.Context, *Docs
 		if len(tx.changes) == 0 {
 			return nil
 		}
-		err := d.commit(ctx, tx.changes)
+		err := d.commit(ctx, began, tx.changes)
 		if errors.Is(err, driver.ErrRevision) {
 			err = d.refresh(ctx)
 			if err == nil {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/annals-db/annals"
@@ -68,6 +69,44 @@ func TestDocumentsEqualAFold(t *testing.T) {
 	equal(t, "the documents", allLevels(t, a), folded(t, db))
 	equal(t, "the documents of the other", allLevels(t, b), folded(t, db))
 	equal(t, "the documents of a third", allLevels(t, documents(t, db)), folded(t, db))
+}
+
+// Readers bring what is in memory up to date beside the transactions; none may
+// lose what another process has committed, nor see less than was seen before.
+func TestDocumentsThatAreLookedAtMeanwhile(t *testing.T) {
+	db := memory(t)
+	a, b := documents(t, db), documents(t, db)
+	o := with(func(o *projection.Options) { o.Batch = 3 })
+	ra, rb := start(t, levelsOf("v1", 1), db, a, o), start(t, levelsOf("v1", 1), db, b, o)
+	looking, stop := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for _, d := range []*projection.Documents{a, b, a, b} {
+		readers.Go(func() {
+			for seen := 0; looking.Err() == nil; {
+				moves := 0
+				_ = d.View(looking, func(tx *projection.Docs) error {
+					for _, l := range levels.All(tx) {
+						moves += l.Moves
+					}
+					return nil
+				})
+				if moves < seen && looking.Err() == nil {
+					t.Errorf("%d movements are seen after %d", moves, seen)
+				}
+				seen = moves
+			}
+		})
+	}
+	var last annals.Position
+	for n := range 1000 {
+		last = move(t, db, fmt.Sprint("sku", n%20), n)
+	}
+	must(t, ra.Wait(patient(t), last))
+	must(t, rb.Wait(patient(t), last))
+	stop()
+	readers.Wait()
+	equal(t, "the documents", allLevels(t, a), folded(t, db))
+	equal(t, "the documents of the other", allLevels(t, b), folded(t, db))
 }
 
 // Two processes that keep different projections in one state do not undo each other.

@@ -52,6 +52,8 @@ type manifestLine struct {
 
 // refresh brings what is held in memory up to the manifest.
 func (d *Documents) refresh(ctx context.Context) error {
+	d.level.Lock()
+	defer d.level.Unlock()
 	for tries := 0; ; tries++ {
 		err := d.read(ctx)
 		// A part that is gone was written anew since the manifest was read.
@@ -61,6 +63,7 @@ func (d *Documents) refresh(ctx context.Context) error {
 	}
 }
 
+// read is one try. The caller holds level.
 func (d *Documents) read(ctx context.Context) error {
 	b, revision, err := d.state.Load(ctx, manifestKey)
 	if errors.Is(err, driver.ErrNotFound) {
@@ -146,8 +149,14 @@ func (d *Documents) disorder(collection string) {
 	d.ordering.Unlock()
 }
 
-// commit makes changes durable, or returns ErrRevision. The caller holds write.
-func (d *Documents) commit(ctx context.Context, changes []change) error {
+// commit makes changes durable, or returns ErrRevision where what they were
+// made from at revision began is no longer what is there. The caller holds write.
+func (d *Documents) commit(ctx context.Context, began uint64, changes []change) error {
+	d.level.Lock()
+	defer d.level.Unlock()
+	if d.at.revision != began {
+		return driver.ErrRevision
+	}
 	lines, err := encodeLines(changes)
 	if err != nil {
 		return err
@@ -179,7 +188,9 @@ func (d *Documents) commit(ctx context.Context, changes []change) error {
 		return err
 	}
 	if err != nil {
+		d.mu.Lock()
 		d.at.revision = 0 // unknown: what is there is looked at before the next commit
+		d.mu.Unlock()
 		return err
 	}
 	d.mu.Lock()
