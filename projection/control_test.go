@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,32 @@ func TestPauseResumeReset(t *testing.T) {
 			t.Fatalf("paused what is not there: %v", err)
 		}
 	})
+}
+
+// An event that was set aside is tried like any other after a reset.
+func TestResetForgetsWhatHasFailed(t *testing.T) {
+	db := memory(t)
+	read, target := targets[0].open(t)
+	var mended atomic.Bool
+	p := stock("v1", 1, func(e Moved) error {
+		if e.Quantity == 7 && !mended.Load() {
+			return errors.New("unlucky")
+		}
+		return nil
+	})
+	move(t, db, "a", 1)
+	last := move(t, db, "a", 7)
+	r := start(t, p, db, target, with(func(o *projection.Options) { o.OnError = projection.DeadLetter }))
+	must(t, r.Wait(patient(t), last))
+	mended.Store(true)
+	control := projection.NewControl(db.Log(), target)
+	must(t, control.Reset(t.Context(), "stock", ""))
+	eventually(t, "it begins again", func() bool {
+		s, err := control.Status(t.Context(), "stock")
+		must(t, err)
+		return s[0].Position >= last
+	})
+	equal(t, "the stock", rows(t, read, allStock), folded(t, db))
 }
 
 func TestPartitionsChangeOnlyAfterAReset(t *testing.T) {

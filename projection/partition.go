@@ -266,6 +266,9 @@ func (p *partition) known(ctx context.Context, cp *checkpoint, v *version) error
 	if same {
 		return nil
 	}
+	if v.Epoch != p.epoch { // after a reset every event is new
+		p.until, p.bad.position = 0, 0
+	}
 	p.epoch, p.fresh, p.saved = v.Epoch, false, *cp
 	p.scanned.Store(uint64(cp.Position))
 	return errMoved
