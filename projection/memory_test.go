@@ -62,6 +62,10 @@ func TestMemory(t *testing.T) {
 		want["sku6"] = "6 1"
 		equal(t, "the state", view(m), want)
 		poison = -1
+		if _, err := r.Retry(t.Context(), "item-sku6", true); !errors.Is(err, errors.ErrUnsupported) {
+			t.Fatalf("tried dry what cannot be undone: %v", err)
+		}
+		equal(t, "the state", view(m), want)
 		if _, err := r.Retry(t.Context(), "item-sku6", false); err != nil {
 			t.Fatal(err)
 		}

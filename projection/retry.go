@@ -20,9 +20,13 @@ type Retried struct {
 
 // Retry handles the dead letters of a key again, in order, each in a
 // transaction of its own, until one fails; an empty key means all keys. When
-// dry it handles those of each key in one transaction and undoes it.
+// dry it handles those of each key in one transaction and undoes it, which a
+// read model in memory cannot: that is an error that wraps [errors.ErrUnsupported].
 func (r *Runner) Retry(ctx context.Context, key string, dry bool) (Retried, error) {
 	out := Retried{Dry: dry}
+	if dry && r.oneWay {
+		return out, fmt.Errorf("projection %s: retry dry: what handlers do in memory cannot be undone: %w", r.name, errors.ErrUnsupported)
+	}
 	letters, err := r.letters(ctx)
 	if err != nil {
 		return out, fmt.Errorf("projection %s: retry: %w", r.name, err)
