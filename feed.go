@@ -44,6 +44,7 @@ type chunk struct {
 const (
 	windowBytes   = 4 << 20
 	chunkRecords  = 1024
+	chunkBytes    = windowBytes / 4      // and what the last record is larger
 	fewListeners  = 64                   // are woken at once
 	perListener   = 2 * time.Microsecond // of pause between windows, where there are more
 	unionOfItems  = 16                   // a query of more items is not cheaper than reading everything
@@ -127,7 +128,10 @@ func (f *feed) read(ctx context.Context, after, head Position) (c *chunk, n int,
 			return nil, n, err
 		}
 		c.records = append(c.records, r)
-		c.bytes += r.Size() + recordsOwnUse
+		if c.bytes += r.Size() + recordsOwnUse; c.bytes > chunkBytes {
+			c.upTo = r.Position // the rest is read next; who has listened since the target was set has it from the log
+			break
+		}
 	}
 	return c, n, nil
 }
