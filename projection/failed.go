@@ -80,7 +80,7 @@ func (p *partition) leave(ctx context.Context) {
 	if err != nil || p.fresh || uint64(info.Head) < at || !p.moved(driver.Position(at)) {
 		return
 	}
-	if _, err := p.step(ctx, nil, driver.Position(at), true); err != nil && !errors.Is(err, errMoved) {
+	if _, err := p.step(ctx, nil, driver.Position(at), true); err != nil && !errors.Is(err, errMoved) && !errors.Is(err, ErrRetired) {
 		p.r.opts.Logger.Warn("projection: the checkpoint could not be brought forward", "projection", p.r.name, "error", err)
 	}
 }

@@ -120,7 +120,7 @@ func params(store func(e *testscript.Env) string, match ...string) testscript.Pa
 			return os.Geteuid() == 0, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "interrupt": interrupt, "hold": hold, "flip": flip, "retail": makeRetail, "bytes": makeBytes, "long": makeLong, "default-store": onDefaultStore, "hash": keepHash, "group": runGroup, "brokers": brokers, "received": received,
+			"exits": exits, "eventually": eventually, "interrupt": interrupt, "hold": hold, "flip": flip, "retail": makeRetail, "bytes": makeBytes, "long": makeLong, "default-store": onDefaultStore, "hash": keepHash, "group": runGroup, "brokers": brokers, "received": received,
 		},
 	}
 }
@@ -157,6 +157,19 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if code != want {
 		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+// eventually REGEXP COMMAND... runs a command until what it prints matches.
+func eventually(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if err := ts.Exec(args[1], args[2:]...); err == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("what it prints does not come to match %q", args[0])
+		}
 	}
 }
 

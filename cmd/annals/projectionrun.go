@@ -22,7 +22,8 @@ func (a *app) projectionRun(o *projecting) *cobra.Command {
 		Use: "run [NAME...]", Short: "Run declared projections until interrupted",
 		Long: `Run the projections that the configuration file declares, or those named, until
 interrupted. Of each the live version runs, and a version that is being built beside
-it. Several processes may run one projection: each event takes effect once.
+it; where another is switched to, that one. One that stops at an event leaves the others
+running. Several processes may run one projection: each event takes effect once.
 
 A file store has one writing process; beside it, projections into SQLite and
 PostgreSQL can run, since they only read the log.`,
@@ -52,7 +53,7 @@ PostgreSQL can run, since they only read the log.`,
 			if err != nil {
 				return err
 			}
-			return o.running(cmd.Context(), a, all, func(ctx context.Context, runners []*projection.Runner) error {
+			return o.each(cmd.Context(), a, all, !caughtUp, func(ctx context.Context, runners []*projection.Runner) error {
 				if caughtUp {
 					return o.caughtUp(ctx, a, all, runners)
 				}
@@ -68,7 +69,7 @@ PostgreSQL can run, since they only read the log.`,
 // current returns those of versions that are live or being built; of a
 // projection that is not registered yet, the first.
 func (o *projecting) current(ctx context.Context, a *app, versions []*declared.Version) (run []*declared.Version, err error) {
-	began := map[string]bool{}
+	began, idle := map[string]bool{}, map[string]error{}
 	for _, v := range versions {
 		c, err := o.control(ctx, a, v.Name)
 		if err != nil {
@@ -87,25 +88,46 @@ func (o *projecting) current(ctx context.Context, a *app, versions []*declared.V
 		}
 		if slices.ContainsFunc(all, func(s projection.Status) bool { return s.Version == v.Version && s.State != projection.Retired }) {
 			run = append(run, v)
+			began[v.Name] = true
+		} else {
+			idle[v.Name] = notDeclared(a, &all[0])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(idle)) {
+		if !began[name] {
+			return nil, usage(idle[name])
 		}
 	}
 	return run, nil
 }
 
-// running calls f while versions run, and ends them then. It returns early
-// with the error of a version that ends by itself.
-func (o *projecting) running(ctx context.Context, a *app, versions []*declared.Version, f func(context.Context, []*projection.Runner) error) error {
-	var runners []*projection.Runner
+// notDeclared says that the live version is not declared.
+func notDeclared(a *app, live *projection.Status) error {
+	return fmt.Errorf("projection %s: its live version is %s, which %s does not declare", live.Projection, live.Version, a.config.name)
+}
+
+// runners opens versions.
+func (o *projecting) runners(ctx context.Context, a *app, versions []*declared.Version) (all []*projection.Runner, err error) {
 	for _, v := range versions {
 		t, err := o.at(ctx, a.targetOf(o, v.Name))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		r, err := v.Open(ctx, t, a.logger())
 		if err != nil {
-			return err
+			return nil, err
 		}
-		runners = append(runners, r)
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// running calls f while versions run, and ends them then. It returns early
+// with the error of a version that ends by itself.
+func (o *projecting) running(ctx context.Context, a *app, versions []*declared.Version, f func(context.Context, []*projection.Runner) error) error {
+	runners, err := o.runners(ctx, a, versions)
+	if err != nil {
+		return err
 	}
 	inner, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
@@ -117,7 +139,7 @@ func (o *projecting) running(ctx context.Context, a *app, versions []*declared.V
 			}
 		})
 	}
-	err := f(inner, runners)
+	err = f(inner, runners)
 	if inner.Err() != nil && ctx.Err() == nil {
 		err = context.Cause(inner)
 	}
@@ -126,33 +148,54 @@ func (o *projecting) running(ctx context.Context, a *app, versions []*declared.V
 	return err
 }
 
-// caughtUp waits until the runners have handled what the log has now, and
-// prints where they stand.
+// caughtUp waits until the runners have handled what the log has now, or have
+// ended with an error, and prints where they stand.
 func (o *projecting) caughtUp(ctx context.Context, a *app, versions []*declared.Version, runners []*projection.Runner) error {
 	info, err := o.log.Info(ctx)
 	if err != nil {
 		return err
 	}
 	p := a.printer(projectionHeaders...)
+	var failed []error
 	for i, r := range runners {
-		if err := o.wait(ctx, a, versions[i], r, info.Head); err != nil {
+		s, err := o.statusOf(ctx, a, versions[i])
+		if err == nil && s.Paused {
+			err = fmt.Errorf("projection %s %s is paused and will not catch up: resume it", s.Projection, s.Version)
+		}
+		if err == nil {
+			err = o.wait(ctx, a, versions[i], r, info.Head)
+		}
+		if err != nil && ctx.Err() != nil {
 			return err
 		}
-		c, err := o.control(ctx, a, versions[i].Name)
 		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		if s, err = o.statusOf(ctx, a, versions[i]); err != nil {
 			return err
 		}
-		all, err := c.Status(ctx, versions[i].Name)
-		if err != nil {
-			return err
-		}
-		for j := range all {
-			if all[j].Version == versions[i].Version {
-				p.add(projectionItem(&all[j]))
-			}
+		p.add(projectionItem(&s))
+	}
+	return errors.Join(append(failed, p.finish())...)
+}
+
+// statusOf returns the status of a version that is open.
+func (o *projecting) statusOf(ctx context.Context, a *app, v *declared.Version) (projection.Status, error) {
+	c, err := o.control(ctx, a, v.Name)
+	if err != nil {
+		return projection.Status{}, err
+	}
+	all, err := c.Status(ctx, v.Name)
+	if err != nil {
+		return projection.Status{}, err
+	}
+	for _, s := range all {
+		if s.Version == v.Version {
+			return s, nil
 		}
 	}
-	return p.finish()
+	return projection.Status{}, fmt.Errorf("projection %s: version %s: %w", v.Name, v.Version, driver.ErrNotFound)
 }
 
 // wait waits for a runner to handle everything up to head, and shows how far it is.
