@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -156,6 +157,24 @@ func TestRebuild(t *testing.T) {
 		must(t, control.Drop(t.Context(), "stock", "v3"))
 		equal(t, "the stock", rows(t, read, allStock), folded(t, db))
 	})
+}
+
+// A version that is paused behind the other is not waited for.
+func TestWhatIsPausedIsNotCompared(t *testing.T) {
+	db := memory(t)
+	_, target := targets[0].open(t)
+	live := start(t, stock("v1", 1, nil), db, target, quick)
+	must(t, live.Wait(patient(t), move(t, db, "a", 1)))
+	control := projection.NewControl(db.Log(), target)
+	must(t, control.Pause(t.Context(), "stock", ""))
+	last := move(t, db, "a", 1)
+	next := start(t, stock("v2", 1, nil), db, target, quick)
+	must(t, next.Wait(patient(t), last))
+	if _, err := control.Compare(patient(t), "stock", "v2", 10); err == nil || !strings.Contains(err.Error(), "version v1 is paused: resume it") {
+		t.Fatalf("compared with what is paused: %v", err)
+	}
+	must(t, control.Resume(t.Context(), "stock", ""))
+	must(t, control.Switch(patient(t), "stock", "v2"))
 }
 
 // Versions that never catch up with the head while events come in are compared

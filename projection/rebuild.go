@@ -148,6 +148,11 @@ func (c *Control) aligned(ctx context.Context, name, next string, fn func(contex
 			if low == high && (low > 0 || info.Head == 0) {
 				return fn(ctx, b, reg)
 			}
+			for _, vn := range []string{reg.Live, next} {
+				if reg.Versions[vn].Paused {
+					return fmt.Errorf("%w, and version %s is paused: resume it", errNotAligned, vn)
+				}
+			}
 			state = fmt.Sprintf("the partitions are between positions %d and %d", low, high)
 			if info.Head-low > near { // not yet
 				return nil
