@@ -29,6 +29,7 @@ type Runner struct {
 	ended         func(context.Context) // nil, or told that Run has ended
 	partitions    []*partition
 	epoch         atomic.Int64 // as it was seen last
+	waited        atomic.Bool  // the log was compared thoroughly with what another process has handled
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when a partition has moved or Run has ended
@@ -234,7 +235,8 @@ func (r *Runner) notify() {
 // effect or has become a dead letter: after an update, wait for its
 // receipt's Last and read what was written. It returns the error that the runner
 // has ended with. Where the projection runs in another process it looks
-// for its checkpoints every few milliseconds.
+// for its checkpoints every few milliseconds; a [*CheckpointError] says that
+// they are of another log or history.
 func (r *Runner) Wait(ctx context.Context, p annals.Position) error {
 	for {
 		r.mu.Lock()
@@ -248,7 +250,7 @@ func (r *Runner) Wait(ctx context.Context, p annals.Position) error {
 		}
 		var poll <-chan time.Time
 		if !running {
-			at, err := r.checkpointed(ctx)
+			at, err := r.checkpointed(ctx, p)
 			if err != nil {
 				return err
 			}
@@ -275,18 +277,30 @@ func (r *Runner) scanned() annals.Position {
 	return annals.Position(low)
 }
 
-// checkpointed returns how far all partitions are in the target.
-func (r *Runner) checkpointed(ctx context.Context) (low annals.Position, err error) {
-	err = r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
-		all, err := list[checkpoint](ctx, b, versionKey(r.name, r.version)+"at/")
-		for i, c := range all {
-			if i == 0 || c.Position < low {
-				low = c.Position
-			}
-		}
+// checkpointed returns how far all partitions are in the target. Where that is
+// up to p, the log must be the one they are of.
+func (r *Runner) checkpointed(ctx context.Context, p annals.Position) (low annals.Position, err error) {
+	var all []checkpoint
+	err = r.keeper.Keep(ctx, func(ctx context.Context, b Book) (err error) {
+		all, err = list[checkpoint](ctx, b, versionKey(r.name, r.version)+"at/")
 		return err
 	})
-	return low, err
+	for i, c := range all {
+		if i == 0 || c.Position < low {
+			low = c.Position
+		}
+	}
+	if err != nil || low < p {
+		return low, err
+	}
+	thoroughly := !r.waited.Load()
+	for i := range all {
+		if err := r.check(ctx, &all[i], thoroughly); err != nil {
+			return 0, err
+		}
+	}
+	r.waited.Store(true)
+	return low, nil
 }
 
 // partitionOf returns the partition of a record.

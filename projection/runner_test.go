@@ -132,11 +132,17 @@ func TestAnotherHistoryIsRefused(t *testing.T) {
 				_ = r.stop()
 				before := rows(t, read, allStock)
 
-				r, _ = project(t, c.change(t, dir, backup), target)
+				r, db := project(t, c.change(t, dir, backup), target)
 				err = ended(t, r)
 				var refused *projection.CheckpointError
 				if !errors.As(err, &refused) || !strings.Contains(err.Error(), c.reason) {
 					t.Fatalf("it ended with %v, want a CheckpointError with %q", err, c.reason)
+				}
+				// Nor is it taken for what another process has caught up with.
+				waiting, err := stock("v1", 1, nil).Open(t.Context(), db, target, quick)
+				must(t, err)
+				if err := waiting.Wait(patient(t), 3); !errors.As(err, &refused) || !strings.Contains(err.Error(), c.reason) {
+					t.Fatalf("waiting ended with %v, want a CheckpointError with %q", err, c.reason)
 				}
 				equal(t, "the stock", rows(t, read, allStock), before)
 			})
@@ -195,10 +201,16 @@ func TestAnotherPastIsRefused(t *testing.T) {
 	same := start(t, stock("v1", 1, nil), history(1), target, quick)
 	must(t, same.Wait(patient(t), 2))
 	_ = same.stop()
-	err := ended(t, start(t, stock("v1", 1, nil), history(2), target, quick))
+	other := history(2)
+	err := ended(t, start(t, stock("v1", 1, nil), other, target, quick))
 	var refused *projection.CheckpointError
 	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "tree head") {
 		t.Fatalf("it ended with %v", err)
+	}
+	waiting, err := stock("v1", 1, nil).Open(t.Context(), other, target, quick)
+	must(t, err)
+	if err := waiting.Wait(patient(t), 2); !errors.As(err, &refused) {
+		t.Fatalf("waiting ended with %v", err)
 	}
 }
 
