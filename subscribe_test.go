@@ -3,11 +3,13 @@ package annals_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/annals-db/annals"
+	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/memstore"
 )
 
@@ -90,6 +92,27 @@ func TestSubscribe(t *testing.T) {
 			break
 		}
 	})
+}
+
+// A batch is full with so many bytes, too, so that memory is bounded however large records are.
+func TestABatchOfLargeRecordsIsFullEarlier(t *testing.T) {
+	log := memstore.New(nil)
+	data := []byte(`"` + strings.Repeat("x", 1_000_000) + `"`)
+	for range 12 {
+		_, err := log.Append(t.Context(), driver.Batch{Events: []driver.Event{{ID: annals.NewID(), Stream: "item-1", Type: "T", Data: data}}})
+		must(t, err)
+	}
+	seen := 0
+	for b, err := range annals.New(log, nil).SubscribeBatches(t.Context(), annals.Query{}, nil) {
+		must(t, err)
+		if seen += len(b.Records); len(b.Records) > 5 {
+			t.Fatalf("%d megabytes are in a batch", len(b.Records))
+		}
+		if b.CaughtUp {
+			break
+		}
+	}
+	equal(t, "records", seen, 12)
 }
 
 func TestNotificationLog(t *testing.T) {

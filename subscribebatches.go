@@ -12,10 +12,13 @@ type Notifications struct {
 	CaughtUp bool     // Scanned is the head, as far as is known
 }
 
+// batchBytes is with how many bytes a batch is full, however few its records are.
+const batchBytes = 4 << 20
+
 // SubscribeBatches is [DB.Subscribe] in batches of up to
 // [SubscribeOptions].Batch records, for loops that do many at once, such as in
-// one transaction of a database. A batch is yielded when it is full, or when
-// the log has no more for now; none is waited for to fill up.
+// one transaction of a database. A batch is yielded when it is full, also with
+// 4 MiB in it, or when the log has no more for now; none is waited for to fill up.
 func (db *DB) SubscribeBatches(ctx context.Context, q Query, opts *SubscribeOptions) iter.Seq2[Notifications, error] {
 	var o SubscribeOptions
 	if opts != nil {
@@ -29,9 +32,10 @@ func (db *DB) SubscribeBatches(ctx context.Context, q Query, opts *SubscribeOpti
 	o.Progress = true // tells where the records for now end
 	return func(yield func(Notifications, error) bool) {
 		var b Notifications
+		bytes := 0
 		flush := func() bool {
 			out := b
-			b.Records = nil
+			b.Records, bytes = nil, 0
 			return len(out.Records) == 0 && !progress || yield(out, nil)
 		}
 		for n, err := range db.Subscribe(ctx, q, &o) {
@@ -44,8 +48,9 @@ func (db *DB) SubscribeBatches(ctx context.Context, q Query, opts *SubscribeOpti
 			b.Scanned, b.CaughtUp = n.Scanned, n.CaughtUp
 			if n.Position > 0 {
 				b.Records = append(b.Records, n.Record)
+				bytes += n.Size()
 			}
-			if (n.CaughtUp || n.Position == 0 || len(b.Records) >= size) && !flush() {
+			if (n.CaughtUp || n.Position == 0 || len(b.Records) >= size || bytes >= batchBytes) && !flush() {
 				return
 			}
 		}
