@@ -159,6 +159,24 @@ func TestRebuild(t *testing.T) {
 	})
 }
 
+// No two versions share a table, whatever their names add up to.
+func TestTablesAreOfOneVersion(t *testing.T) {
+	db := memory(t)
+	_, target := targets[0].open(t)
+	open := func(name, version, table string) error {
+		p := projection.New(name, projection.On(func(context.Context, *sql.Tx, Moved, projection.Envelope) error { return nil }))
+		_, err := p.Version(version).Table(table, "k TEXT PRIMARY KEY").Open(t.Context(), db, target, quick)
+		return err
+	}
+	must(t, open("one", "old_v1", "stock"))
+	must(t, open("one", "v2", "stock"))
+	for _, c := range [][3]string{{"two", "v1", "stock"}, {"two", "v1", "stock_old"}, {"one", "v1", "stock_old"}} {
+		if err := open(c[0], c[1], c[2]); err == nil || !strings.Contains(err.Error(), "belongs to projection one old_v1") && !strings.Contains(err.Error(), "belongs to projection one v2") {
+			t.Errorf("%s %s with table %s: %v", c[0], c[1], c[2], err)
+		}
+	}
+}
+
 // A version that is paused behind the other is not waited for.
 func TestWhatIsPausedIsNotCompared(t *testing.T) {
 	db := memory(t)

@@ -107,7 +107,7 @@ func (r *Runner) register(ctx context.Context, b Book, tables []Table, setup fun
 	if v := reg.Versions[r.version]; v != nil {
 		return r.known(ctx, b, reg, v)
 	}
-	if err := taken(ctx, b, r.name, tables); err != nil {
+	if err := taken(ctx, b, r.name, r.version, tables); err != nil {
 		return err
 	}
 	v := &version{State: Building, Partitions: r.opts.Partitions, Tables: tables, Registered: now()}
@@ -134,17 +134,20 @@ func (r *Runner) register(ctx context.Context, b Book, tables []Table, setup fun
 	return save(ctx, b, key, reg)
 }
 
-// taken refuses a table that is another projection's.
-func taken(ctx context.Context, b Book, name string, tables []Table) error {
+// taken refuses a table that is another projection's, or would be called what
+// another version's is called: stock_old of v1, and stock of old_v1.
+func taken(ctx context.Context, b Book, name, vn string, tables []Table) error {
 	regs, err := registrations(ctx, b)
 	if err != nil {
 		return err
 	}
 	for other, reg := range regs {
-		for _, v := range reg.Versions {
+		for otherVersion, v := range reg.Versions {
 			for _, t := range v.Tables {
-				if other != name && slices.ContainsFunc(tables, func(mine Table) bool { return mine.Name == t.Name }) {
-					return fmt.Errorf("table %s belongs to projection %s", t.Name, other)
+				if slices.ContainsFunc(tables, func(mine Table) bool {
+					return other != name && mine.Name == t.Name || physical(mine.Name, vn) == physical(t.Name, otherVersion)
+				}) {
+					return fmt.Errorf("table %s belongs to projection %s %s", physical(t.Name, otherVersion), other, otherVersion)
 				}
 			}
 		}
