@@ -55,6 +55,9 @@ func (a *app) retry(ctx context.Context, o *projecting, name, key string, dry bo
 	if err != nil {
 		return err
 	}
+	if key != "" && r.Done == 0 && r.Left == 0 {
+		return noLetter(name, key)
+	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -67,6 +70,10 @@ func (a *app) retry(ctx context.Context, o *projecting, name, key string, dry bo
 		return err
 	}
 	return fmt.Errorf("the event at position %d fails again: %s", r.Failed.Position, r.Failed.Error)
+}
+
+func noLetter(of, key string) error {
+	return fmt.Errorf("%s has no dead letter of key %q: %w", of, key, driver.ErrNotFound)
 }
 
 // retryProjection retries here what is declared, and elsewhere what is not.
@@ -104,7 +111,7 @@ func (a *app) retryRelay(ctx context.Context, r *relay.Relay, key string, dry bo
 		}
 	}
 	if key != "" && len(keys) == 0 {
-		return fmt.Errorf("there is no dead letter of key %q: %w", key, driver.ErrNotFound)
+		return noLetter("the relay", key)
 	}
 	slices.Sort(keys)
 	done := 0
@@ -147,6 +154,9 @@ func (a *app) retryGroup(ctx context.Context, o *projecting, name, key string, d
 		if key == "" || p.Key == key {
 			positions = append(positions, p.Position)
 		}
+	}
+	if key != "" && len(positions) == 0 {
+		return noLetter("group/"+name, key)
 	}
 	if len(positions) > 0 && !dry {
 		if err := group.Replay(ctx, o.log, name, positions...); err != nil {
