@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib"       // the driver "pgx"
 	_ "github.com/ncruces/go-sqlite3/driver" // the driver "sqlite3"
 
@@ -70,13 +71,23 @@ func OpenTarget(ctx context.Context, target string, log driver.Log) (*Target, er
 	if err == nil && t.db != nil {
 		t.Keeper = t.sql
 		if err = t.db.PingContext(ctx); err != nil {
-			err = fmt.Errorf("target %s: %w", scheme(target), errors.Join(err, t.db.Close()))
+			err = fmt.Errorf("target %s: %w", scheme(target), errors.Join(unreachable(err), t.db.Close()))
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	return t, nil
+}
+
+// unreachable wraps [driver.ErrUnavailable] where no server has answered.
+func unreachable(err error) error {
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	_, answered := errors.AsType[*pgconn.PgError](err)
+	if connecting && !answered {
+		return fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
+	}
+	return err
 }
 
 // scheme is what may be shown of a target's URL.
