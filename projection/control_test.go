@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -157,6 +158,62 @@ func TestRebuild(t *testing.T) {
 		must(t, control.Drop(t.Context(), "stock", "v3"))
 		equal(t, "the stock", rows(t, read, allStock), folded(t, db))
 	})
+}
+
+// What the database refuses only at the commit is the fault of an event, too.
+func TestAnEventThatIsRefusedAtTheCommit(t *testing.T) {
+	for _, kind := range []string{"sqlite", "postgres"} {
+		t.Run(kind, func(t *testing.T) {
+			db := memory(t)
+			var read *sql.DB
+			var target *projection.SQL
+			if kind == "sqlite" {
+				var err error
+				read, err = sql.Open("sqlite3", "file:"+filepath.ToSlash(filepath.Join(t.TempDir(), "read.db"))+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=foreign_keys(1)")
+				must(t, err)
+				t.Cleanup(func() { read.Close() })
+				target = projection.SQLite(read)
+			} else {
+				read = openPostgres(t)
+				target = projection.Postgres(read)
+			}
+			_, err := read.ExecContext(t.Context(), `CREATE TABLE known (sku TEXT PRIMARY KEY)`)
+			must(t, err)
+			p := projection.New("moves", projection.On(func(ctx context.Context, tx *sql.Tx, e Moved, env projection.Envelope) error {
+				_, err := tx.ExecContext(ctx, `INSERT INTO `+projection.At(ctx, "moves")+` VALUES ($1, $2)`, env.Position, e.SKU)
+				return err
+			})).Table("moves", `position BIGINT PRIMARY KEY, sku TEXT REFERENCES known (sku) DEFERRABLE INITIALLY DEFERRED`)
+			_, err = read.ExecContext(t.Context(), `INSERT INTO known VALUES ('a'), ('b')`)
+			must(t, err)
+			var last annals.Position
+			for n := range 40 {
+				last = move(t, db, []string{"a", "b"}[n%2], n)
+				if n == 21 {
+					move(t, db, "nobody", 1)
+				}
+			}
+			r := start(t, p, db, target, with(func(o *projection.Options) { o.OnError = projection.DeadLetter }))
+			must(t, r.Wait(patient(t), last))
+			equal(t, "the moves", len(rows(t, read, `SELECT position, sku FROM moves`)), 40)
+			control := projection.NewControl(db.Log(), target)
+			letters, err := control.Letters(t.Context(), "moves", "")
+			must(t, err)
+			if len(letters) != 1 || letters[0].Key != "item-nobody" || !strings.Contains(strings.ToLower(letters[0].Error), "foreign key") {
+				t.Fatalf("dead letters: %+v", letters)
+			}
+			again, err := r.Retry(t.Context(), "", false)
+			must(t, err)
+			if again.Failed == nil || again.Left != 1 {
+				t.Fatalf("retried to %+v", again)
+			}
+			_, err = read.ExecContext(t.Context(), `INSERT INTO known VALUES ('nobody')`)
+			must(t, err)
+			if again, err = r.Retry(t.Context(), "", false); err != nil || again.Done != 1 {
+				t.Fatalf("retried to %+v, %v", again, err)
+			}
+			equal(t, "the moves", len(rows(t, read, `SELECT position, sku FROM moves`)), 41)
+		})
+	}
 }
 
 // No two versions share a table, whatever their names add up to.

@@ -20,6 +20,9 @@ func (p *partition) failed(ctx context.Context, f *failed) error {
 		pause(ctx, min(10*time.Millisecond<<min(p.faults, 12), 5*time.Second))
 		return nil
 	}
+	if f.whole && !f.first {
+		return nil // until says how much is tried next
+	}
 	if !f.first { // what precedes it is committed without it; then it is alone
 		p.until = f.rec.Position - 1
 		return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/annals-db/annals"
 	"github.com/annals-db/annals/driver"
+	"github.com/annals-db/annals/projection/internal/sqlbook"
 )
 
 // partition runs the events of one group of keys, in order. It belongs to one
@@ -38,6 +39,7 @@ type partition struct {
 type failed struct {
 	rec   driver.Record
 	first bool // nothing else was in its transaction
+	whole bool // the transaction was refused as a whole, and rec is its first
 	err   error
 }
 
@@ -208,6 +210,10 @@ func (p *partition) step(ctx context.Context, records []driver.Record, upTo anna
 	})
 	if errors.Is(err, errNothing) {
 		return 0, nil
+	}
+	if refused, ok := errors.AsType[*sqlbook.RefusedError](err); ok && n > 0 {
+		p.until = records[(n-1)/2].Position // it is one of them: halve
+		return 0, &failed{rec: records[0], first: n == 1, whole: true, err: refused}
 	}
 	if err != nil {
 		return 0, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/annals-db/annals"
 	"github.com/annals-db/annals/driver"
+	"github.com/annals-db/annals/projection/internal/sqlbook"
 )
 
 // Retried is what a retry of dead letters came to.
@@ -92,6 +93,9 @@ func (r *Runner) retryKey(ctx context.Context, letters []Letter) (done int, bad 
 			}
 			return act(ctx, b, r.name, "dead-letter-retried", action{Version: r.version, Position: l.Position, Key: l.Key})
 		})
+		if refused, ok := errors.AsType[*sqlbook.RefusedError](err); ok {
+			err = &failed{rec: rec, err: refused}
+		}
 		var f *failed
 		if errors.As(err, &f) {
 			l.Error, l.Time = f.err.Error(), now()

@@ -70,7 +70,7 @@ func (s *SQL) transact(ctx context.Context, fn func(context.Context, *sql.Tx) er
 		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return fmt.Errorf("commit: %w", sqlbook.Committed(err))
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func (t *Target) transact(ctx context.Context, fn func(pgx.Tx) error) error {
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return fmt.Errorf("commit: %w", sqlbook.Committed(err))
 	}
 	return nil
 }
