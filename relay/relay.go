@@ -28,8 +28,8 @@ type Options struct {
 	// AtEnd lets a relay that has no checkpoint begin at the log's end.
 	// Defaults to false: at its beginning.
 	AtEnd bool
-	// Batch is how many events are read and published together, at most.
-	// Defaults to 500.
+	// Batch is how many events are read and published together, at most, and no
+	// more than about 4 MiB of them. Defaults to 500.
 	Batch int
 	// Attempts is how often an event is tried before it is set aside as a dead
 	// letter. Defaults to 0: for ever, unless the sink says that it is of no use.

@@ -105,6 +105,36 @@ func drain(t *testing.T, r *relay.Relay) driver.Position {
 	return at
 }
 
+// largest is a sink that notes the largest call.
+type largest struct{ messages, bytes int }
+
+func (l *largest) Publish(_ context.Context, messages []relay.Message) error {
+	size := 0
+	for i := range messages {
+		size += messages[i].Record.Size()
+	}
+	l.messages, l.bytes = l.messages+len(messages), max(l.bytes, size)
+	return nil
+}
+
+// However large the events are, a batch takes a bounded amount of memory.
+func TestABatchOfLargeEventsIsSmaller(t *testing.T) {
+	log := memstore.New(nil)
+	for range 12 {
+		e := driver.Event{ID: uuid.New(), Stream: "item-1", Type: "T", Data: []byte(`"` + strings.Repeat("x", 1_000_000) + `"`)}
+		if _, err := log.Append(t.Context(), driver.Batch{Events: []driver.Event{e}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var l largest
+	if at := drain(t, newRelay(t, log, &l, relay.Options{})); at != 12 || l.messages != 12 {
+		t.Fatalf("%d events are published, up to position %d", l.messages, at)
+	}
+	if l.bytes > 6_000_000 {
+		t.Fatalf("%d bytes are published at once", l.bytes)
+	}
+}
+
 // numbers are the positions from to to, as IDs.
 func numbers(from, to int) (out []string) {
 	for n := from; n <= to; n++ {

@@ -46,7 +46,7 @@ func (r *Relay) source(log driver.ID) string {
 // publish publishes what is behind the checkpoint up to head.
 func (s *session) publish(ctx context.Context, head driver.Position) error {
 	for s.checkpoint.Position < head {
-		records, err := s.read(ctx, head)
+		records, upTo, err := s.read(ctx, head)
 		if err != nil {
 			return err
 		}
@@ -57,27 +57,30 @@ func (s *session) publish(ctx context.Context, head driver.Position) error {
 		if err := s.deliver(ctx, messages); err != nil {
 			return err
 		}
-		at := head
-		if len(records) == s.r.opts.Batch {
-			at = records[len(records)-1].Position
-		}
-		if err := s.save(ctx, at); err != nil {
+		if err := s.save(ctx, upTo); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// read reads the next batch.
-func (s *session) read(ctx context.Context, head driver.Position) (records []driver.Record, err error) {
+// batchBytes is how many bytes of events are published together at most, besides the last one.
+const batchBytes = 4 << 20
+
+// read reads the next batch, and returns up to where it is everything.
+func (s *session) read(ctx context.Context, head driver.Position) (records []driver.Record, upTo driver.Position, err error) {
+	size := 0
 	o := driver.ReadOptions{After: s.checkpoint.Position, UpTo: head, Limit: s.r.opts.Batch}
 	for r, err := range s.r.log.Read(ctx, s.r.opts.Query, o) {
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		records = append(records, r)
+		if size += r.Size(); len(records) == s.r.opts.Batch || size > batchBytes {
+			return records, r.Position, nil
+		}
 	}
-	return records, nil
+	return records, head, nil
 }
 
 // passBlocked returns the messages of records, without those that wait behind a
