@@ -71,7 +71,10 @@ func (s *Store) verifyDurability(ctx context.Context) error {
 // syncAlways asks all servers, until each of those named has answered or a second is over.
 func (s *Store) syncAlways(ctx context.Context, named []string) (map[string]bool, error) {
 	nc, err := nats.Connect(s.opts.System, append([]nats.Option{nats.Name("annals " + s.opts.Name + " system"), nats.Timeout(s.opts.Timeout / 3)}, s.opts.NATS...)...)
-	if err != nil {
+	switch {
+	case errors.Is(err, nats.ErrAuthorization):
+		return nil, fmt.Errorf("connect to the system account: %w", err)
+	case err != nil:
 		return nil, fmt.Errorf("connect to the system account: %w: %w", driver.ErrUnavailable, err)
 	}
 	defer nc.Close()

@@ -44,6 +44,11 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	if err := refuses(t, "nats://127.0.0.1:1", t.TempDir(), opts, "connect"); !errors.Is(err, driver.ErrUnavailable) {
 		t.Errorf("no one there is %v", err)
 	}
+	stranger := opts
+	stranger.System = "nats://sys:wrong@" + host
+	if err := refuses(t, c.URL(), t.TempDir(), stranger, "system account: nats: Authorization Violation"); errors.Is(err, driver.ErrUnavailable) {
+		t.Errorf("a wrong password of the system account is %v", err)
+	}
 	other := opts
 	other.Name = "a.b"
 	refuses(t, c.URL(), t.TempDir(), other, `"a.b" cannot be the name of a log`)
