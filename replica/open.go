@@ -58,8 +58,11 @@ func (s *Store) open(ctx context.Context, url, dir string) error {
 	if local == (driver.ID{}) {
 		wanted = uuid.New()
 	}
-	if s.logID, err = s.findStream(ctx, wanted, local == (driver.ID{}) || s.opts.Seed); err != nil {
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if s.logID, err = s.findStream(ctx, wanted, !s.opts.MustExist && (local == (driver.ID{}) || s.opts.Seed)); err != nil {
+		switch gone := errors.Is(err, jetstream.ErrStreamNotFound); {
+		case gone && local == (driver.ID{}):
+			return fmt.Errorf("the cluster holds no log of that name: %w", driver.ErrNotFound)
+		case gone:
 			return fmt.Errorf("%w: the cluster has no stream of it, and %s holds a log; Options.Seed publishes it", err, dir)
 		}
 		return err

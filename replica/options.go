@@ -33,6 +33,8 @@ type Options struct {
 	// cluster, or a stream that was lost is made again. No other node of the
 	// log should be open. Defaults to false.
 	Seed bool
+	// MustExist refuses to make a new log in the cluster. Defaults to false.
+	MustExist bool
 	// Takeover is how long the sequencer may be silent before another node
 	// takes its place. Defaults to 3 s.
 	Takeover time.Duration

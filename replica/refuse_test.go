@@ -59,6 +59,14 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	refuses(t, c.URL(), t.TempDir(), replica.Options{System: c.URL(), Replicas: 1}, "not of the system account")
 	refuses(t, c.URL(), t.TempDir(), replica.Options{System: c.System(), Name: "three"}, "replicas")
 
+	must := opts
+	must.Name, must.MustExist = "must-exist", true
+	for range 2 { // the first leaves nothing behind
+		if err := refuses(t, c.URL(), t.TempDir(), must, "holds no log of that name"); !errors.Is(err, driver.ErrNotFound) {
+			t.Errorf("a log that must exist is %v", err)
+		}
+	}
+
 	dir := t.TempDir()
 	openNode(t, c.URL(), t.TempDir(), opts)
 	log, err := filestore.Open(dir, nil)

@@ -83,26 +83,54 @@ func openNATS(ctx context.Context, text string, o Options) (driver.Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Source != nil {
-		if err := n.bring(ctx, o); err != nil {
-			return nil, err
-		}
-		n.opts.Seed = true
-		if n.opts.Node == "" {
-			n.opts.Node = fmt.Sprintf("copy-%d", os.Getpid())
-		}
-	}
 	n.opts.Logger = o.Logger
+	n.opts.MustExist = o.ReadOnly && !n.opts.Seed
+	if o.Source != nil {
+		return n.openSeeded(ctx, o)
+	}
 	log, err := replica.Open(ctx, n.servers, n.dir, &n.opts)
 	if err != nil {
 		return nil, err
 	}
-	if o.Source != nil {
-		if err := seeded(ctx, log); err != nil {
-			return nil, errors.Join(err, log.Close())
+	return log, nil
+}
+
+// openSeeded opens a node that the log o.Source is copied to. A cluster that has
+// a log of the name already is joined and not seeded, so that what it holds is
+// compared with the source before anything is copied.
+func (n *natsURL) openSeeded(ctx context.Context, o Options) (driver.Log, error) {
+	if n.opts.Node == "" {
+		n.opts.Node = fmt.Sprintf("copy-%d", os.Getpid())
+	}
+	if n.empty() {
+		there := n.opts
+		there.MustExist, there.Seed = true, false
+		log, err := replica.Open(ctx, n.servers, n.dir, &there)
+		switch {
+		case err == nil:
+			return log, nil
+		case !errors.Is(err, driver.ErrNotFound):
+			return nil, err
 		}
+		if err := n.bring(ctx, o); err != nil {
+			return nil, err
+		}
+	} // else there is an earlier copy, which is completed through the cluster
+	n.opts.Seed = true
+	log, err := replica.Open(ctx, n.servers, n.dir, &n.opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := seeded(ctx, log); err != nil {
+		return nil, errors.Join(err, log.Close())
 	}
 	return log, nil
+}
+
+// empty reports whether there is nothing in the node's own directory.
+func (n *natsURL) empty() bool {
+	entries, err := os.ReadDir(n.dir)
+	return len(entries) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
 }
 
 // seeded waits until the cluster has what the node's copy has: before, no node sequences.
@@ -126,11 +154,8 @@ func seeded(ctx context.Context, log *replica.Store) error {
 }
 
 // bring copies the log to the node's own directory, from which the cluster is
-// seeded, unless something is there already.
+// seeded.
 func (n *natsURL) bring(ctx context.Context, o Options) error {
-	if entries, err := os.ReadDir(n.dir); len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil // an earlier copy, which is completed through the cluster
-	}
 	copied, err := filestore.Open(n.dir, &filestore.Options{LogID: o.LogID, Logger: o.Logger})
 	if err != nil {
 		return err
