@@ -109,7 +109,7 @@ func (a *app) begin(cmd *cobra.Command) (err error) {
 		return errors.New("--timeout is negative")
 	}
 	if a.timeout > 0 {
-		ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
+		ctx, cancel := context.WithTimeoutCause(cmd.Context(), a.timeout, errTimedOut)
 		a.cancel = cancel
 		cmd.SetContext(ctx)
 	}

@@ -70,7 +70,7 @@ func is(targets ...error) func(error) bool {
 var kinds = []kind{
 	{"interrupted", exitInterrupted, "A signal ended the command. What it says is done is done; run it again to go on.", is(errInterrupted)},
 	{"outcome-unknown", exitUnavailable, "An append was handed over and its answer not seen. Append the same again, with the same id: it is taken once.", is(driver.ErrOutcomeUnknown)},
-	{"timeout", exitTimeout, "It took longer than --timeout, or a fold longer than its limit on one event.", is(context.DeadlineExceeded, fold.ErrLimit)},
+	{"timeout", exitTimeout, "It took longer than --timeout, or a fold longer than its limit on one event.", timedOut},
 	{"usage", exitUsage, "The command line is wrong: a flag, an argument, a store URL, data given as an argument. Nothing was done.", as[usageError]},
 	{"conflict", exitConflict, "A condition of the append does not hold, because others were first. Look at the state again and decide anew.", as[*driver.ConflictError]},
 	{"id-taken", exitConflict, "The log has the event's ID already, with other content or in another batch.", as[*driver.IDError]},
@@ -98,6 +98,12 @@ var kinds = []kind{
 	{"format", exitFailed, "The store is of a newer format. Use a newer annals.", as[*filestore.FormatError]},
 	{"not-a-store", exitFailed, "The directory holds something else. Nothing in it was touched.", is(filestore.ErrNotStore)},
 	{"failed", exitFailed, "Anything else; the message says what.", func(error) bool { return true }},
+}
+
+// timedOut reports whether err is one of a time that the user has set. Stores
+// have times of their own, behind which they are unavailable.
+func timedOut(err error) bool {
+	return is(errTimedOut, fold.ErrLimit)(err) || errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, driver.ErrUnavailable)
 }
 
 func kindOf(err error) kind {

@@ -18,6 +18,9 @@ func main() {
 // errInterrupted is the cause of a context that a signal has ended.
 var errInterrupted = errors.New("interrupted")
 
+// errTimedOut is the cause of a context that --timeout has ended.
+var errTimedOut = fmt.Errorf("--timeout is over: %w", context.DeadlineExceeded)
+
 // run runs one command and returns its exit code. The first interrupt lets the
 // command come to a clean end, the second ends the process.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
@@ -41,6 +44,9 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	}
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
 		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	if a.ctx != nil && context.Cause(a.ctx) == errTimedOut && errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errTimedOut) {
+		err = fmt.Errorf("%w: %w", errTimedOut, err)
 	}
 	if text := a.describe(err); text != "" {
 		fmt.Fprintln(errOut, "annals: "+text)
