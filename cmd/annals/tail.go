@@ -50,10 +50,13 @@ func (a *app) tail(cmd *cobra.Command, s *selection, last int, args []string) er
 	}
 	defer log.Close()
 	t := tailer{log: log, query: q, printer: a.printer(recordHeaders...), limit: s.limit, at: driver.Position(s.after)}
-	if !cmd.Flags().Changed("after") {
-		if err := t.begin(ctx, last); err != nil {
-			return err
-		}
+	if cmd.Flags().Changed("after") {
+		err = t.reached(ctx)
+	} else {
+		err = t.begin(ctx, last)
+	}
+	if err != nil {
+		return err
 	}
 	err = t.follow(ctx)
 	if flushErr := t.printer.finish(); err == nil || errors.Is(err, errDone) {
@@ -76,6 +79,16 @@ type tailer struct {
 	limit   int             // 0 for none
 	at      driver.Position // up to which all is printed
 	printed int
+}
+
+// reached returns an error if the log does not reach up to where printing is to
+// begin: whoever has followed it farther is ahead of a restored backup.
+func (t *tailer) reached(ctx context.Context) error {
+	info, err := t.log.Info(ctx)
+	if err == nil && t.at > info.Head {
+		err = &driver.PositionError{What: fmt.Sprintf("position %d", t.at), Head: info.Head}
+	}
+	return err
 }
 
 // begin prints the last n records there are.
