@@ -98,24 +98,25 @@ func FromPool(ctx context.Context, pool *pgxpool.Pool, o *Options) (*Store, erro
 }
 
 // takeSchema takes the parameter "schema" out of a URL, which the server would
-// not know.
+// not know. The rest is left as it is, for pgx to read as libpq does.
 func takeSchema(text string) (rest, schema string, err error) {
-	if !strings.Contains(text, "://") {
-		return text, "", nil // "host=… dbname=…"
+	at := strings.LastIndex(text, "?")
+	if at < 0 || !strings.Contains(text[:at], "://") {
+		return text, "", nil
 	}
-	u, err := url.Parse(text)
-	if err != nil {
-		var e *url.Error
-		if errors.As(err, &e) {
-			err = e.Err // without the URL, which may have a password
+	var others []string
+	for parameter := range strings.SplitSeq(text[at+1:], "&") {
+		name, value, _ := strings.Cut(parameter, "=")
+		if name != "schema" {
+			others = append(others, parameter)
+		} else if schema, err = url.QueryUnescape(value); err != nil {
+			return "", "", fmt.Errorf("the URL's schema: %w", err)
 		}
-		return "", "", fmt.Errorf("the URL: %w", err)
 	}
-	q := u.Query()
-	schema = q.Get("schema")
-	q.Del("schema")
-	u.RawQuery = q.Encode()
-	return u.String(), schema, nil
+	if rest = text[:at]; others != nil {
+		rest += "?" + strings.Join(others, "&")
+	}
+	return rest, schema, nil
 }
 
 // prepare looks at the server and the schema, which it makes or migrates, and

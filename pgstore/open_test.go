@@ -87,12 +87,12 @@ func TestOpenWithAWrongPasswordSaysSo(t *testing.T) {
 	if err := server.RequirePasswords(); err != nil {
 		t.Fatal(err)
 	}
-	url := strings.Replace(server.URL("postgres"), pgserver.User+"@", "app:wr0ng-secret@", 1)
+	url := strings.Replace(server.URL("postgres"), pgserver.User+"@", "app:wr0ng#secret@", 1)
 	_, err := pgstore.Open(context.Background(), url, nil)
 	if err == nil || !contains(err, "password authentication failed") || errors.Is(err, driver.ErrUnavailable) {
 		t.Errorf("Open returned %v", err)
 	}
-	if err != nil && strings.Contains(err.Error(), "wr0ng-secret") {
+	if err != nil && strings.Contains(err.Error(), "wr0ng#secret") {
 		t.Errorf("the error gives the password away: %v", err)
 	}
 }

@@ -2,10 +2,13 @@ package stores
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/filestore"
@@ -110,6 +113,10 @@ func openSQLite(_ context.Context, url string, o Options) (driver.Log, error) {
 
 func openPostgres(ctx context.Context, url string, o Options) (driver.Log, error) {
 	log, err := pgstore.Open(ctx, url, &pgstore.Options{ReadOnly: o.ReadOnly, LogID: o.LogID, Logger: o.Logger})
+	var unreadable *pgconn.ParseConfigError
+	if errors.As(err, &unreadable) {
+		return nil, wrong(url, "%v", unreadable)
+	}
 	if err != nil {
 		return nil, err
 	}

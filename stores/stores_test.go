@@ -64,6 +64,7 @@ func TestAURLThatNamesNoStoreIsRefusedByName(t *testing.T) {
 		"mysql://u:secret@h/d":           `stores of kind "mysql" are not in this build`,
 		"file:":                          "it names no directory",
 		"sqlite:":                        "it names no file",
+		"postgres://u:secret/x@h/d":      "invalid port",
 		"nats://u:secret@h/log":          "say in which directory",
 		"nats://h/log?dir=d&shards=3":    `there is no parameter "shards"`,
 		"nats://h/log?dir=d&replicas=-1": "replicas=-1 is not a number from 1",
