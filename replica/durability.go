@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -27,7 +28,7 @@ func (s *Store) verifyDurability(ctx context.Context) error {
 		}
 		return fmt.Errorf("%w: there is no system account to ask (Options.System); Options.Unverified opens the log all the same", ErrUnverified)
 	}
-	info, err := s.streamInfo(ctx)
+	info, err := s.ledStream(ctx)
 	if err != nil {
 		return s.clusterError("the stream", err)
 	}
@@ -66,6 +67,20 @@ func (s *Store) verifyDurability(ctx context.Context) error {
 		return fmt.Errorf("%w: %s", ErrUnverified, strings.Join(faults, "; "))
 	}
 	return nil
+}
+
+// ledStream returns the stream's state once it has a leader: one that was just
+// made has none yet, and does not say who keeps it.
+func (s *Store) ledStream(ctx context.Context) (*jetstream.StreamInfo, error) {
+	for {
+		info, err := s.streamInfo(ctx)
+		if err != nil || info.Cluster == nil || info.Cluster.Leader != "" {
+			return info, err
+		}
+		if sleep(ctx, 50*time.Millisecond); ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // syncAlways asks all servers, until each of those named has answered or a second is over.
