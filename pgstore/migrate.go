@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -99,7 +100,11 @@ func (s *Store) steps(ctx context.Context, tx pgx.Tx, version int) error {
 		if err != nil {
 			return err
 		}
-		if err := exec(string(sql)); err != nil {
+		err = exec(string(sql))
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && version == 0 && slices.Contains([]string{"42P07", "42710", "42723"}, pg.Code) {
+			return fmt.Errorf("schema %q holds no log, and something else that has one of its names: %w", s.opts.Schema, err)
+		}
+		if err != nil {
 			return fmt.Errorf("step %d: %w", n, err)
 		}
 	}
@@ -127,11 +132,12 @@ func (s *Store) schemaOf(ctx context.Context, conn *pgx.Conn) (version int, err 
 		return 0, err
 	}
 	var id string
-	err = conn.QueryRow(ctx, inSchema(s.opts.Schema, `SELECT id::text, schema_version FROM {schema}.log`), pgx.QueryExecModeExec).Scan(&id, &version)
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "42703" {
-		return 0, fmt.Errorf("schema %q has a table \"log\" that is not of Annals", s.opts.Schema)
-	}
+	err = conn.QueryRow(ctx, inSchema(s.opts.Schema, `SELECT id::text, schema_version::int FROM {schema}.log`), pgx.QueryExecModeExec).Scan(&id, &version)
+	pg, _ := errors.AsType[*pgconn.PgError](err)
+	foreign := fmt.Errorf("schema %q has a table \"log\" that is not of Annals", s.opts.Schema)
 	switch {
+	case pg != nil && slices.Contains([]string{"42703", "42846", "22P02"}, pg.Code): // no such column, or no such value in it
+		return 0, foreign
 	case errors.Is(err, pgx.ErrNoRows):
 		return 0, errors.New("the table \"log\" of the schema is empty: the log was not restored whole")
 	case err != nil:
@@ -139,6 +145,8 @@ func (s *Store) schemaOf(ctx context.Context, conn *pgx.Conn) (version int, err 
 	case version > schemaVersion:
 		return 0, fmt.Errorf("the schema has version %d, made by a newer Annals; this program knows %d", version, schemaVersion)
 	}
-	s.id, err = uuid.Parse(id)
-	return version, err
+	if s.id, err = uuid.Parse(id); err != nil {
+		return 0, foreign
+	}
+	return version, nil
 }

@@ -29,10 +29,12 @@ func TestOpenSaysTheCauseAtOnce(t *testing.T) {
 	runSQL(t, url, `CREATE ROLE reader LOGIN; CREATE ROLE repeatable LOGIN SUPERUSER; ALTER ROLE repeatable SET default_transaction_isolation = 'repeatable read';
 		CREATE ROLE readonly LOGIN SUPERUSER; ALTER ROLE readonly SET default_transaction_read_only = on`)
 	runSQL(t, url, `CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
-	newer, empty, foreign := newURL(t), newURL(t), newURL(t)
+	newer, empty, foreign, numbers, events := newURL(t), newURL(t), newURL(t), newURL(t), newURL(t)
 	openStore(t, newer, nil)
 	runSQL(t, newer, `UPDATE annals.log SET schema_version = 1000`)
 	runSQL(t, foreign, `CREATE SCHEMA annals; CREATE TABLE annals.log (line text)`)
+	runSQL(t, numbers, `CREATE SCHEMA annals; CREATE TABLE annals.log (id int, schema_version text); INSERT INTO annals.log VALUES (1, 'x')`)
+	runSQL(t, events, `CREATE SCHEMA annals; CREATE TABLE annals.events (line text)`)
 	as := func(url, user string) string { return strings.Replace(url, pgserver.User+"@", user+"@", 1) }
 	for name, c := range map[string]struct {
 		url   string
@@ -51,6 +53,8 @@ func TestOpenSaysTheCauseAtOnce(t *testing.T) {
 		"no log to read":            {empty, &pgstore.Options{ReadOnly: true}, driver.ErrNotFound, nil},
 		"no right to make one":      {as(empty, "reader"), nil, nil, []string{"permission denied"}},
 		"another's table":           {foreign, nil, nil, []string{"not of Annals"}},
+		"another's, alike":          {numbers, nil, nil, []string{"not of Annals"}},
+		"another's table of events": {events, nil, nil, []string{`schema "annals" holds no log`, `"events" already exists`}},
 		"a bad schema name":         {url, &pgstore.Options{Schema: `x"; DROP`}, nil, []string{"schema"}},
 		"limits beyond an index":    {url, &pgstore.Options{Limits: driver.Limits{NameBytes: 1 << 20}}, nil, []string{"limits"}},
 		"an isolation level":        {as(url, "repeatable"), nil, nil, []string{"default_transaction_isolation", "repeatable read"}},
