@@ -205,7 +205,7 @@ func TestALogIsMovedUnderAClusterAndBack(t *testing.T) {
 	file.Close()
 
 	opts := replica.Options{Name: "moved", System: c.System(), Replicas: 1}
-	if s, err := replica.Open(ctx, c.URL(), dir, &opts); err == nil || !strings.Contains(err.Error(), "Options.Seed publishes it") {
+	if s, err := replica.Open(ctx, c.URL(), dir, &opts); err == nil || !strings.Contains(err.Error(), "seed in a URL, publishes it") || errors.Is(err, driver.ErrUnavailable) {
 		t.Fatalf("Open without Seed returned %v and %v", s, err)
 	}
 	seed := opts

@@ -50,6 +50,9 @@ func (s *Store) open(ctx context.Context, url, dir string) error {
 	if err := s.connect(ctx, url); err != nil {
 		return err
 	}
+	if s.opts.System == "" && !s.opts.Unverified {
+		return fmt.Errorf("%w: there is no system account to ask (Options.System); Options.Unverified opens the log all the same", ErrUnverified)
+	}
 	local, err := localID(dir)
 	if err != nil {
 		return err
@@ -63,7 +66,7 @@ func (s *Store) open(ctx context.Context, url, dir string) error {
 		case gone && local == (driver.ID{}):
 			return fmt.Errorf("the cluster holds no log of that name: %w", driver.ErrNotFound)
 		case gone:
-			return fmt.Errorf("%w: the cluster has no stream of it, and %s holds a log; Options.Seed publishes it", err, dir)
+			return fmt.Errorf("the cluster has no stream of it, and %s holds a log; Options.Seed, seed in a URL, publishes it", dir)
 		}
 		return err
 	}

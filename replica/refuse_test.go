@@ -53,9 +53,10 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	other.Name = "a.b"
 	refuses(t, c.URL(), t.TempDir(), other, `"a.b" cannot be the name of a log`)
 	refuses(t, c.System(), t.TempDir(), opts, "the stream ANNALS_annals: nats")
-	if err := refuses(t, c.URL(), t.TempDir(), replica.Options{Replicas: 1}, "Options.Unverified opens"); !errors.Is(err, replica.ErrUnverified) {
+	if err := refuses(t, c.URL(), t.TempDir(), replica.Options{Name: "unasked", Replicas: 1}, "Options.Unverified opens"); !errors.Is(err, replica.ErrUnverified) {
 		t.Errorf("without a system account it is %v", err)
 	}
+	refuses(t, c.URL(), t.TempDir(), replica.Options{Name: "unasked", System: c.System(), Replicas: 1, MustExist: true}, "holds no log of that name") // nothing was left behind
 	refuses(t, c.URL(), t.TempDir(), replica.Options{System: c.URL(), Replicas: 1}, "not of the system account")
 	refuses(t, c.URL(), t.TempDir(), replica.Options{System: c.System(), Name: "three"}, "replicas")
 
