@@ -105,6 +105,9 @@ func (a *app) begin(cmd *cobra.Command) (err error) {
 	if a.zone, err = time.LoadLocation(zone); err != nil {
 		return fmt.Errorf("--tz: there is no time zone %q", zone)
 	}
+	if cmd.Flags().Changed("store") && a.storeFlag == "" {
+		return errors.New("--store is empty")
+	}
 	if a.timeout < 0 {
 		return errors.New("--timeout is negative")
 	}
