@@ -275,10 +275,14 @@ func (w *world) flipServers(servers ...int) string {
 		w.killServer(i)
 		name := w.flip(filepath.Join(w.cluster.Dir(i), "jetstream", "APP", "streams", "ANNALS_faults", "msgs", "*.blk"))
 		w.startServer(i)
-		w.promote(i)
-		lost := missing()
-		said = append(said, fmt.Sprintf("server %d, the leader then, had lost %d of %d messages by a byte of %s", i, lost, len(before), filepath.Base(name)))
-		if lost == 0 {
+		lost, what := 0, "not to be elected any more"
+		led := w.promote(i)
+		if led {
+			lost = missing()
+			what = fmt.Sprintf("the leader then, had lost %d of %d messages", lost, len(before))
+		}
+		said = append(said, fmt.Sprintf("server %d, %s by a byte of %s", i, what, filepath.Base(name)))
+		if led && lost == 0 {
 			continue
 		}
 		w.killServer(i)
@@ -287,8 +291,7 @@ func (w *world) flipServers(servers ...int) string {
 		}
 		w.startServer(i)
 		w.until(fmt.Sprintf("server %d has everything again", i), func() bool {
-			w.promote(i)
-			return missing() == 0
+			return w.promote(i) && missing() == 0
 		})
 	}
 	return strings.Join(said, "; ")

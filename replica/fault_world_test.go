@@ -40,6 +40,7 @@ type world struct {
 
 	history *history
 	stop    atomic.Bool
+	pause   sync.RWMutex // held by writers while they write
 	writers sync.WaitGroup
 }
 
@@ -80,6 +81,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 }
 
 func (w *world) end() {
+	w.stop.Store(true)
+	defer w.writers.Wait() // after a failure they still write
 	for i := range 3 {
 		if n := w.node(i); n != nil {
 			n.kill()
@@ -179,17 +182,26 @@ func call[A, R any](w *world, i int, method string, args A, reply *R) error {
 // until waits until f returns true.
 func (w *world) until(what string, f func() bool) {
 	w.Helper()
+	if w.comes(f) {
+		return
+	}
+	var states []string
+	for i := range 3 {
+		var st NodeStatus
+		err := call(w, i, "Status", struct{}{}, &st)
+		states = append(states, fmt.Sprintf("node %d: %+v %v", i, st, err))
+	}
+	w.Fatalf("it never comes that %s:\n%s", what, strings.Join(states, "\n"))
+}
+
+// comes reports whether f returns true within patience.
+func (w *world) comes(f func() bool) bool {
 	for begun := time.Now(); !f(); time.Sleep(20 * time.Millisecond) {
 		if time.Since(begun) > patience {
-			var states []string
-			for i := range 3 {
-				var st NodeStatus
-				err := call(w, i, "Status", struct{}{}, &st)
-				states = append(states, fmt.Sprintf("node %d: %+v %v", i, st, err))
-			}
-			w.Fatalf("it never comes that %s:\n%s", what, strings.Join(states, "\n"))
+			return false
 		}
 	}
+	return true
 }
 
 // sequencer returns which node sequences.
@@ -264,22 +276,35 @@ func (w *world) messages() map[uint64]string {
 	return all
 }
 
-// promote makes server i the leader of the log's stream.
-func (w *world) promote(i int) {
+// promote makes server i the leader of the log's stream, and reports whether
+// it became it within patience.
+func (w *world) promote(i int) bool {
 	w.Helper()
 	nc := w.js().Conn()
 	ask := fmt.Sprintf(`{"placement":{"preferred":%q}}`, natscluster.Name(i))
 	var asked time.Time
-	w.until(fmt.Sprintf("server %d leads the stream", i), func() bool {
+	tries := 0
+	defer func() {
+		if tries >= 4 {
+			w.pause.Unlock()
+		}
+	}()
+	return w.comes(func() bool {
 		if w.leader() == i {
 			return true
 		}
 		// A server that lags is not elected. Asked again and again, no other
 		// would lead for long either, so that it never caught up.
-		if time.Since(asked) > 5*time.Second {
-			_, _ = nc.Request("$JS.API.STREAM.LEADER.STEPDOWN.ANNALS_faults", []byte(ask), time.Second)
-			asked = time.Now()
+		if time.Since(asked) < 5*time.Second {
+			return false
 		}
+		// Nor does it catch up on a machine that has enough to do with what is
+		// written: writers pause then.
+		if tries++; tries == 4 {
+			w.pause.Lock()
+		}
+		_, _ = nc.Request("$JS.API.STREAM.LEADER.STEPDOWN.ANNALS_faults", []byte(ask), time.Second)
+		asked = time.Now()
 		return false
 	})
 }
@@ -291,7 +316,9 @@ func (w *world) write() {
 		r := rand.New(rand.NewPCG(w.rand.Uint64(), 5))
 		w.writers.Go(func() {
 			for !w.stop.Load() {
+				w.pause.RLock()
 				w.decide(r, r.IntN(3), n%3)
+				w.pause.RUnlock()
 			}
 		})
 	}
@@ -339,6 +366,9 @@ func (w *world) decide(r *rand.Rand, at, i int) {
 			break
 		}
 		op.retried = true
+		if w.Failed() {
+			return
+		}
 		if time.Since(begun) > patience {
 			w.Errorf("an append is never decided: %v %s", err, op.answer.Err)
 			return
