@@ -66,7 +66,7 @@ func New(target, secret string, opts *Options) (*Sink, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, errors.New("a webhook needs a URL of the form https://host/path")
 	}
-	s.shown = u.Scheme + "://" + u.Host + u.Path
+	s.shown = shown(u)
 	for _, text := range append([]string{secret}, s.opts.Old...) {
 		text = strings.TrimPrefix(text, "whsec_")
 		key, err := standardwebhooks.NewWebhook(text)
@@ -145,21 +145,28 @@ func (s *Sink) sign(h http.Header, id string, body []byte) error {
 	return nil
 }
 
-// judge returns the error of an answer, nil if the message was accepted. Of
-// those that refuse it, a few may be passing; trying again is of no use after the rest.
+// judge returns the error of an answer, nil if the message was accepted. Only
+// an answer that speaks of what was sent refuses the message for good. Any
+// other would have been given to every message: the endpoint has moved, is
+// gone, wants something else, or fails.
 func judge(answer *http.Response, body []byte) error {
 	code := answer.StatusCode
 	if code >= 200 && code < 300 {
 		return nil
 	}
 	err := fmt.Errorf("the answer is %s", answer.Status)
+	if to, bad := answer.Location(); bad == nil && code >= 300 && code < 400 {
+		err = fmt.Errorf("%w to %s, which is not followed: give the relay the endpoint's own address", err, shown(to))
+	}
 	if text := strings.TrimSpace(string(body)); text != "" {
 		err = fmt.Errorf("%w: %q", err, text)
 	}
-	switch {
-	case code >= 500, code == http.StatusRequestTimeout, code == http.StatusConflict, code == http.StatusTooEarly, code == http.StatusTooManyRequests,
-		code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusNotFound:
-		return err // of the endpoint as it is now, not of the message
+	switch code {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return relay.Permanent(err)
 	}
-	return relay.Permanent(err)
+	return err
 }
+
+// shown is u without a password or query, which may hold a secret.
+func shown(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path }

@@ -160,12 +160,29 @@ func TestAnEndpointThatFailsIsTriedAgainAndThenItsEventSetAside(t *testing.T) {
 func TestARedirectIsNotFollowed(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was followed") }))
 	defer elsewhere.Close()
-	front := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	front := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/new?token=hidden", http.StatusTemporaryRedirect))
 	defer front.Close()
 	r := run(t, filled(t, 1), front.URL+"/in?token=hidden", 1)
 	letter, err := r.Letters().Find(t.Context(), "item-0")
-	if err != nil || !strings.Contains(letter.Error, "307") || strings.Contains(letter.Error, "hidden") {
+	if err != nil || !strings.Contains(letter.Error, "307") || !strings.Contains(letter.Error, "to "+elsewhere.URL+"/new, which is not followed") || strings.Contains(letter.Error, "hidden") {
 		t.Errorf("%+v, %v", letter, err)
+	}
+}
+
+// What the endpoint answers to every event is not the fault of one: only what
+// speaks of the content sets an event aside at once.
+func TestWhatIsTheEndpointsFaultIsTriedAgain(t *testing.T) {
+	for code, attempts := range map[int]int{
+		301: 2, 302: 2, 303: 2, 304: 2, 307: 2, 308: 2,
+		400: 1, 401: 2, 402: 2, 403: 2, 404: 2, 405: 2, 406: 2, 407: 2, 408: 2, 409: 2, 410: 2, 411: 2, 412: 2, 413: 1, 415: 2,
+		421: 2, 422: 1, 425: 2, 426: 2, 429: 2, 431: 2, 451: 2, 499: 2, 500: 2, 501: 2, 503: 2, 507: 2,
+	} {
+		hook := newReceiver(t)
+		hook.answer = func(string) int { return code }
+		letter, err := run(t, filled(t, 1), hook.URL, 2).Letters().Find(t.Context(), "item-0")
+		if err != nil || letter.Attempts != attempts || !strings.Contains(letter.Error, fmt.Sprint(code)) {
+			t.Errorf("after %d an event is tried %d times, not %d: %+v, %v", code, letter.Attempts, attempts, letter, err)
+		}
 	}
 }
 
