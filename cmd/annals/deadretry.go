@@ -36,7 +36,7 @@ func (a *app) showDead(d *deadJSON, r *driver.Record) error {
 
 func (a *app) retry(ctx context.Context, o *projecting, name, key string, dry bool) (err error) {
 	if of, is := strings.CutPrefix(name, "relay/"); is {
-		return a.withRelays(ctx, []string{of}, func(ctx context.Context, all map[string]*relay.Relay) error {
+		return a.withRelays(ctx, []string{of}, !dry, func(ctx context.Context, all map[string]*relay.Relay) error {
 			return a.retryRelay(ctx, all[of], key, dry)
 		})
 	}
@@ -168,7 +168,7 @@ func (a *app) retryGroup(ctx context.Context, o *projecting, name, key string, d
 
 func (a *app) drop(ctx context.Context, o *projecting, name string, at driver.Position) (err error) {
 	if of, is := strings.CutPrefix(name, "relay/"); is {
-		return a.withRelays(ctx, []string{of}, func(ctx context.Context, all map[string]*relay.Relay) error {
+		return a.withRelays(ctx, []string{of}, true, func(ctx context.Context, all map[string]*relay.Relay) error {
 			for l, err := range all[of].Letters().All(ctx) {
 				if err != nil {
 					return err

@@ -85,7 +85,7 @@ var kinds = []kind{
 	{"not-found", exitNotFound, "The stream, version, position or store does not exist.", is(driver.ErrNotFound, audit.ErrNoTrail)},
 	{"locked", exitUnavailable, "Another process, which it names, has the store open for writing. Reading is possible beside it.", as[*driver.LockedError]},
 	{"read-only", exitUnavailable, "The store can be read but not written; it says why: its directory, a failed sync, damage.", is(driver.ErrReadOnly, fs.ErrPermission)},
-	{"unavailable", exitUnavailable, "The store cannot be reached, or its disk has no room for now.", is(driver.ErrUnavailable)},
+	{"unavailable", exitUnavailable, "The store, or the broker of a relay, cannot be reached, or the disk has no room for now.", is(driver.ErrUnavailable, errBroker)},
 	{"configuration", exitUsage, "The configuration file is wrong; it says in which line or field.", as[*configError]},
 	{"checkpoint", exitFailed, "The log is not the one, or not the history, that a projection or relay has worked on: a restored backup, another log. Take the right log, or reset the projection.", func(err error) bool {
 		return as[*projection.CheckpointError](err) || as[*relay.CheckpointError](err)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -41,20 +42,21 @@ func (a *app) relayRun() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run [NAME...]", Short: "Run declared relays until interrupted",
 		Long: `Run the relays that the configuration file declares, or those named, until
-interrupted. Of several processes that run one relay, one publishes and the others
+interrupted. A broker that is down is waited for. One relay that stops leaves the
+others running. Of several processes that run one relay, one publishes and the others
 wait to take over. Beside the writer of a file store, give the relay a "state" of its
 own: a store that keeps how far it is, such as file:relay-state.`,
 		Example: `  annals relay run
   annals relay run orders --until-caught-up`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			names := args
+			names := slices.Compact(slices.Sorted(slices.Values(args)))
 			if len(names) == 0 {
 				names = slices.Sorted(maps.Keys(a.config.Relays))
 			}
 			if len(names) == 0 {
 				return usagef("no relay is declared in %s", first(a.config.name, "a configuration file: name one with --config"))
 			}
-			return a.withRelays(cmd.Context(), names, func(ctx context.Context, all map[string]*relay.Relay) error {
+			return a.withRelays(cmd.Context(), names, false, func(ctx context.Context, all map[string]*relay.Relay) error {
 				return a.runRelays(ctx, names, all, caughtUp)
 			})
 		},
@@ -63,36 +65,41 @@ own: a store that keeps how far it is, such as file:relay-state.`,
 	return cmd
 }
 
+// runRelays runs relays, each for itself: what ends one leaves the others
+// running. What ended them is returned, and told at once where others go on.
 func (a *app) runRelays(ctx context.Context, names []string, all map[string]*relay.Relay, caughtUp bool) error {
-	inner, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	errs := make([]error, len(names))
 	var wg sync.WaitGroup
-	for _, r := range all {
+	var left atomic.Int64
+	left.Store(int64(len(names)))
+	for i, name := range names {
 		wg.Go(func() {
-			err := error(nil)
 			if caughtUp {
-				_, err = r.Drain(inner)
+				_, errs[i] = all[name].Drain(ctx)
 			} else {
-				err = r.Run(inner)
+				errs[i] = all[name].Run(ctx)
 			}
-			if err != nil {
-				cancel(err)
+			if left.Add(-1) > 0 && errs[i] != nil && ctx.Err() == nil {
+				a.logger().Error("a relay has stopped; others go on", "relay", name, "error", errs[i])
 			}
 		})
 	}
 	wg.Wait()
-	if cause := context.Cause(inner); cause != nil {
+	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
 	p := a.printer(relayHeaders...)
-	for _, name := range names {
+	for i, name := range names {
+		if errs[i] != nil {
+			continue
+		}
 		s, err := all[name].Status(ctx)
 		if err != nil {
 			return err
 		}
 		p.add(relayItem(&s))
 	}
-	return p.finish()
+	return errors.Join(append(errs, p.finish())...)
 }
 
 var relayHeaders = []string{"RELAY", "POSITION", "HEAD", "DEAD", "WAITING", "HELD BY"}
