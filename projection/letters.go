@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -70,27 +69,19 @@ func (c *Control) Discard(ctx context.Context, name, vn string, p annals.Positio
 }
 
 // Retry asks the process that runs the version to retry the dead letters of a
-// key, as by [Runner.Retry], and waits for its answer.
+// key, as by [Runner.Retry], and waits for its answer. It waits until ctx ends
+// for someone who runs it; whoever has begun and is not heard of any more is
+// not waited for.
 func (c *Control) Retry(ctx context.Context, name, vn, key string, dry bool) (Retried, error) {
 	q := request{ID: annals.NewID().String(), Key: key, Dry: dry}
 	var at string
-	err := c.change(ctx, "retry", name, vn, func(ctx context.Context, b Book, _ *registration, vn string, _ *version) error {
+	err := c.change(ctx, "retry", name, vn, func(ctx context.Context, b Book, _ *registration, v string, _ *version) error {
+		vn = v
 		at = requestKey(name, vn, q.ID)
 		return save(ctx, b, at, q)
 	})
-	for err == nil && q.Answer == nil {
-		pause(ctx, 20*time.Millisecond)
-		if ctx.Err() != nil {
-			err = fmt.Errorf("nobody who runs it has answered: %w", ctx.Err())
-			break
-		}
-		err = c.k.Keep(ctx, func(ctx context.Context, b Book) error {
-			value, err := b.Load(ctx, at)
-			if err != nil || value == nil {
-				return err
-			}
-			return json.Unmarshal(value, &q)
-		})
+	if err == nil {
+		err = c.answered(ctx, name, vn, &q)
 	}
 	if at != "" {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -104,4 +95,41 @@ func (c *Control) Retry(ctx context.Context, name, vn, key string, dry bool) (Re
 		return *q.Answer, errors.New(q.Error)
 	}
 	return *q.Answer, nil
+}
+
+// answered waits for the answer to a request.
+func (c *Control) answered(ctx context.Context, name, vn string, q *request) error {
+	for beat, heard := 0, time.Now(); q.Answer == nil; {
+		pause(ctx, 20*time.Millisecond)
+		if ctx.Err() != nil {
+			return fmt.Errorf("nobody who runs it has answered: %w", ctx.Err())
+		}
+		err := c.k.Keep(ctx, func(ctx context.Context, b Book) error {
+			reg, err := load[registration](ctx, b.Load, registrationKey(name))
+			if err != nil {
+				return err
+			}
+			seen, err := load[request](ctx, b.Load, requestKey(name, vn, q.ID))
+			switch {
+			case err != nil:
+				return err
+			case reg == nil || reg.Versions[vn] == nil || seen == nil:
+				return fmt.Errorf("version %s was dropped meanwhile: %w", vn, annals.ErrNotFound)
+			case reg.Versions[vn].State == Retired && !seen.Taken:
+				return fmt.Errorf("version %s is retired: nothing runs it", vn)
+			}
+			*q = *seen
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if q.Beat != beat {
+			beat, heard = q.Beat, time.Now()
+		}
+		if q.Taken && q.Answer == nil && time.Since(heard) > silence {
+			return fmt.Errorf("who runs it has begun, and was not heard of for %s: it has probably ended; what it has done is done", silence)
+		}
+	}
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/annals-db/annals"
 	"github.com/annals-db/annals/driver"
@@ -175,75 +174,4 @@ func (r *Runner) record(ctx context.Context, at annals.Position) (driver.Record,
 		return rec, err
 	}
 	return driver.Record{}, fmt.Errorf("position %d: %w", at, annals.ErrNotFound)
-}
-
-// request is what another process asks of one that has the handlers.
-type request struct {
-	ID     string   `json:"id"`
-	Key    string   `json:"key"`
-	Dry    bool     `json:"dry"`
-	Taken  bool     `json:"taken"`
-	Answer *Retried `json:"answer,omitempty"`
-	Error  string   `json:"error,omitempty"`
-}
-
-// attend does what others ask for, until ctx ends or the version is retired.
-func (r *Runner) attend(ctx context.Context) error {
-	for {
-		if err := r.lookAround(ctx); errors.Is(err, ErrRetired) {
-			return err
-		} else if err != nil && ctx.Err() == nil {
-			r.opts.Logger.Warn("projection: what others ask for could not be looked at", "projection", r.name, "error", err)
-		}
-		if pause(ctx, r.opts.Poll); ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-}
-
-func (r *Runner) lookAround(ctx context.Context) error {
-	var asked []request
-	err := r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
-		reg, err := load[registration](ctx, b.Load, registrationKey(r.name))
-		if err != nil {
-			return err
-		}
-		if reg == nil || reg.Versions[r.version] == nil || reg.Versions[r.version].State == Retired {
-			return fmt.Errorf("projection %s %s: %w", r.name, r.version, ErrRetired)
-		}
-		r.epoch.Store(int64(reg.Versions[r.version].Epoch))
-		asked, err = list[request](ctx, b, requestKey(r.name, r.version, ""))
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for _, q := range slices.DeleteFunc(asked, func(q request) bool { return q.Taken }) {
-		if err := r.serve(ctx, q); err != nil {
-			return err
-		}
-	}
-	return tell(ctx, r.log, r.keeper, r.name)
-}
-
-// serve does what a request asks for, unless another runner has taken it.
-func (r *Runner) serve(ctx context.Context, q request) error {
-	key := requestKey(r.name, r.version, q.ID)
-	taken := false
-	err := r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
-		seen, err := load[request](ctx, b.Lock, key)
-		if taken = err == nil && seen != nil && !seen.Taken; !taken {
-			return err
-		}
-		q.Taken = true
-		return save(ctx, b, key, q)
-	})
-	if err != nil || !taken {
-		return err
-	}
-	answer, err := r.Retry(ctx, q.Key, q.Dry)
-	if q.Answer = &answer; err != nil {
-		q.Error = err.Error()
-	}
-	return r.keeper.Keep(ctx, func(ctx context.Context, b Book) error { return save(ctx, b, key, q) })
 }
