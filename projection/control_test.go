@@ -53,6 +53,35 @@ func TestPauseResumeReset(t *testing.T) {
 	})
 }
 
+// Who waits after a reset waits until everything is there again, though the
+// runner has not noticed yet; also where it has ended.
+func TestWaitAfterAReset(t *testing.T) {
+	for name, runs := range map[string]bool{"running": true, "ended": false} {
+		t.Run(name, func(t *testing.T) {
+			db := memory(t)
+			read, target := targets[0].open(t)
+			last := move(t, db, "a", 1)
+			r := start(t, stock("v1", 1, nil), db, target, with(func(o *projection.Options) { o.Poll = time.Second }))
+			must(t, r.Wait(patient(t), last))
+			must(t, r.Wait(patient(t), last))
+			if !runs {
+				_ = r.stop()
+			}
+			must(t, projection.NewControl(db.Log(), target).Reset(t.Context(), "stock", ""))
+			if !runs {
+				short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				if err := r.Wait(short, last); !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatalf("nothing runs, and all is there: %v", err)
+				}
+				start(t, stock("v1", 1, nil), db, target, quick)
+			}
+			must(t, r.Wait(patient(t), last))
+			equal(t, "the stock", rows(t, read, allStock), folded(t, db))
+		})
+	}
+}
+
 // An event that was set aside is tried like any other after a reset.
 func TestResetForgetsWhatHasFailed(t *testing.T) {
 	db := memory(t)

@@ -13,11 +13,13 @@ import (
 )
 
 // partition runs the events of one group of keys, in order. It belongs to one
-// goroutine; only scanned is looked at by others.
+// goroutine; only scanned and what it was seen in are looked at by others.
 type partition struct {
 	r       *Runner
 	n       int
 	scanned atomic.Uint64 // everything up to here has taken effect or does not concern it
+	seen    atomic.Int64  // the epoch of scanned; it is set behind it
+	turn    atomic.Int64  // the runner's, when the transaction began that has set scanned; likewise
 
 	saved   checkpoint // as it was seen last
 	chunk   []driver.Record
@@ -53,6 +55,8 @@ var (
 
 func (p *partition) reset() {
 	p.scanned.Store(0)
+	p.seen.Store(0)
+	p.turn.Store(0)
 	p.saved, p.epoch, p.fresh, p.until = checkpoint{}, 0, true, 0
 	p.bad.position, p.bad.failure = 0, nil
 }
@@ -178,6 +182,7 @@ func (p *partition) unless(err error) error {
 // returns how many records were handled.
 func (p *partition) step(ctx context.Context, records []driver.Record, upTo annals.Position, flush bool) (n int, err error) {
 	var cp checkpoint
+	turn := p.r.turn.Load()
 	err = p.r.update(ctx, func(ctx context.Context, b Book, apply func(context.Context, *driver.Record) error) error {
 		at, v, err := p.lock(ctx, b)
 		if err != nil {
@@ -222,7 +227,9 @@ func (p *partition) step(ctx context.Context, records []driver.Record, upTo anna
 		p.until = 0
 	}
 	p.saved, p.looked = cp, time.Now()
-	p.at(cp.Position)
+	p.scanned.Store(uint64(cp.Position))
+	p.turn.Store(turn)
+	p.r.notify()
 	return n, nil
 }
 
@@ -277,6 +284,7 @@ func (p *partition) known(ctx context.Context, cp *checkpoint, v *version) error
 	}
 	p.epoch, p.fresh, p.saved = v.Epoch, false, *cp
 	p.scanned.Store(uint64(cp.Position))
+	p.seen.Store(int64(v.Epoch))
 	return errMoved
 }
 

@@ -29,6 +29,7 @@ type Runner struct {
 	ended         func(context.Context) // nil, or told that Run has ended
 	partitions    []*partition
 	epoch         atomic.Int64 // as it was seen last
+	turn          atomic.Int64 // counts calls of Wait, to tell what was seen since one began
 	waited        atomic.Bool  // the log was compared thoroughly with what another process has handled
 
 	mu      sync.Mutex
@@ -241,17 +242,29 @@ func (r *Runner) notify() {
 // for its checkpoints every few milliseconds; a [*CheckpointError] says that
 // they are of another log or history.
 func (r *Runner) Wait(ctx context.Context, p annals.Position) error {
+	if p == 0 {
+		return nil
+	}
+	turn, epoch := r.turn.Add(1), int64(unknown)
 	for {
 		r.mu.Lock()
 		changed, running, err := r.changed, r.running, r.err
 		r.mu.Unlock()
-		if r.scanned() >= p {
+		var poll <-chan time.Time
+		if r.scanned(turn, epoch) >= p {
 			return nil
+		}
+		if epoch == unknown && r.scanned(0, 0) >= p { // unless it was reset meanwhile
+			if epoch, err = r.resets(ctx); errors.Is(err, ErrRetired) {
+				return err
+			} else if err == nil {
+				continue
+			}
+			epoch, poll = unknown, time.After(10*time.Millisecond)
 		}
 		if !running && err != nil && !errors.Is(err, context.Canceled) {
 			return err
 		}
-		var poll <-chan time.Time
 		if !running {
 			at, err := r.checkpointed(ctx, p)
 			if err != nil {
@@ -271,13 +284,38 @@ func (r *Runner) Wait(ctx context.Context, p annals.Position) error {
 	}
 }
 
-// scanned returns how far all partitions are here.
-func (r *Runner) scanned() annals.Position {
-	low := r.partitions[0].scanned.Load()
-	for _, p := range r.partitions[1:] {
+const unknown = 1 << 62 // an epoch that nothing is of
+
+// scanned returns how far all partitions are here, as far as that was seen to be
+// so since a call of Wait began, or in an epoch.
+func (r *Runner) scanned(turn, epoch int64) annals.Position {
+	low := uint64(1 << 63)
+	for _, p := range r.partitions {
+		if p.turn.Load() < turn && p.seen.Load() < epoch {
+			return 0
+		}
 		low = min(low, p.scanned.Load())
 	}
 	return annals.Position(low)
+}
+
+// resets returns how often the version was reset.
+func (r *Runner) resets(ctx context.Context) (epoch int64, err error) {
+	err = r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
+		reg, err := load[registration](ctx, b.Load, registrationKey(r.name))
+		if err != nil {
+			return err
+		}
+		if reg == nil || reg.Versions[r.version] == nil {
+			return fmt.Errorf("projection %s %s was dropped: %w", r.name, r.version, ErrRetired)
+		}
+		epoch = int64(reg.Versions[r.version].Epoch)
+		return nil
+	})
+	if err == nil {
+		r.epoch.Store(epoch) // for the partitions to see
+	}
+	return epoch, err
 }
 
 // checkpointed returns how far all partitions are in the target. Where that is
