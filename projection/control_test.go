@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/annals-db/annals"
@@ -279,6 +280,28 @@ func TestWhatIsPausedIsNotCompared(t *testing.T) {
 	}
 	must(t, control.Resume(t.Context(), "stock", ""))
 	must(t, control.Switch(patient(t), "stock", "v2"))
+}
+
+// Versions that nothing runs are not waited for.
+func TestWhatNothingRunsIsNotCompared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := memory(t)
+		move(t, db, "a", 1)
+		target := projection.NewMemory[int](db.Log(), nil, nil)
+		for _, v := range []string{"v1", "v2"} {
+			_, err := bank(nil).Version(v).Open(t.Context(), db, target, nil)
+			must(t, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		control := projection.NewControl(db.Log(), target)
+		_, err := control.Compare(ctx, "bank", "v2", 1)
+		for _, err := range []error{err, control.Switch(ctx, "bank", "v2")} {
+			if err == nil || !strings.Contains(err.Error(), "have not moved for 30s (v1 is at position 0, v2 is at position 0): does anything run both?") {
+				t.Errorf("they were aligned: %v", err)
+			}
+		}
+	})
 }
 
 // Versions that never catch up with the head while events come in are compared

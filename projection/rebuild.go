@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/annals-db/annals"
@@ -13,7 +14,8 @@ import (
 // Compare compares the tables of the version next with those of the live one,
 // row by row, with both at one position of the log: where events come in, both
 // are held there for as long as it takes. It counts all rows that differ and
-// lists up to limit of each table. Both must be running or caught up.
+// lists up to limit of each table. Both must be running or caught up: where
+// neither has moved for half a minute that is an error which says where they are.
 func (c *Control) Compare(ctx context.Context, name, next string, limit int) (all []Comparison, err error) {
 	err = c.aligned(ctx, name, next, func(ctx context.Context, b Book, reg *registration) error {
 		all = nil
@@ -123,11 +125,11 @@ const holdTime = 15 * time.Second
 var errNotAligned = errors.New("the versions are not at one position")
 
 // aligned brings the live version and next to one position, and runs fn in a
-// transaction in which both stand still.
+// transaction in which both stand still. Where neither moves any more it is an error.
 func (c *Control) aligned(ctx context.Context, name, next string, fn func(context.Context, Book, *registration) error) error {
 	var at annals.Position
 	held := false
-	for {
+	for stood, since := "", time.Now(); ; {
 		state := ""
 		err := c.k.Keep(ctx, func(ctx context.Context, b Book) error {
 			reg, err := load[registration](ctx, b.Lock, registrationKey(name))
@@ -137,7 +139,7 @@ func (c *Control) aligned(ctx context.Context, name, next string, fn func(contex
 			if err := alignable(reg, next); err != nil {
 				return err
 			}
-			low, high, err := span(ctx, b, name, reg, next)
+			low, high, where, err := span(ctx, b, name, reg, next)
 			if err != nil {
 				return err
 			}
@@ -153,7 +155,7 @@ func (c *Control) aligned(ctx context.Context, name, next string, fn func(contex
 					return fmt.Errorf("%w, and version %s is paused: resume it", errNotAligned, vn)
 				}
 			}
-			state = fmt.Sprintf("the partitions are between positions %d and %d", low, high)
+			state = where
 			if info.Head-low > near { // not yet
 				return nil
 			}
@@ -167,6 +169,13 @@ func (c *Control) aligned(ctx context.Context, name, next string, fn func(contex
 			return save(ctx, b, registrationKey(name), reg)
 		})
 		if err != nil || state == "" {
+			return errors.Join(err, c.release(ctx, name, held))
+		}
+		if state != stood {
+			stood, since = state, time.Now()
+		}
+		if time.Since(since) > silence {
+			err := fmt.Errorf("%w, and have not moved for %s (%s): does anything run both?", errNotAligned, silence, state)
 			return errors.Join(err, c.release(ctx, name, held))
 		}
 		pause(ctx, 50*time.Millisecond)
@@ -191,22 +200,26 @@ func alignable(reg *registration, next string) error {
 }
 
 // span locks the checkpoints of both versions and returns the lowest and the
-// highest position among them.
-func span(ctx context.Context, b Book, name string, reg *registration, next string) (low, high annals.Position, err error) {
-	first := true
+// highest position among them, and says where each version is.
+func span(ctx context.Context, b Book, name string, reg *registration, next string) (low, high annals.Position, where string, err error) {
+	var all []string
 	for _, vn := range []string{reg.Live, next} {
 		cps, err := lockCheckpoints(ctx, b, name, vn, reg.Versions[vn])
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, "", err
 		}
 		for _, cp := range cps {
-			if first || cp.Position < low {
+			is := fmt.Sprintf("%s is at position %d", vn, cp.Position)
+			if f := cp.Failure; f != nil {
+				is += fmt.Sprintf(" and fails at %d: %s", f.Position, f.Error)
+			}
+			if len(all) == 0 || cp.Position < low {
 				low = cp.Position
 			}
-			high, first = max(high, cp.Position), false
+			high, all = max(high, cp.Position), append(all, is)
 		}
 	}
-	return low, high, nil
+	return low, high, strings.Join(all, ", "), nil
 }
 
 // release lets held versions go on.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/group"
@@ -79,6 +80,8 @@ func noLetter(of, key string) error {
 // retryProjection retries here what is declared, and elsewhere what is not.
 func (a *app) retryProjection(ctx context.Context, o *projecting, c *projection.Control, name, key string, dry bool) (projection.Retried, error) {
 	if _, is := a.config.Projections[name]; !is {
+		note := time.AfterFunc(3*time.Second, func() { a.note("waiting for who runs %s, which is not declared here", name) })
+		defer note.Stop()
 		return c.Retry(ctx, name, "", key, dry)
 	}
 	all, err := c.Status(ctx, name) // the live version first

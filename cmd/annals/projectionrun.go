@@ -277,7 +277,24 @@ func (o *projecting) abreast(ctx context.Context, a *app, name, version string, 
 			}
 		}
 	}
+	a.noteWaiting(registered, version, run)
 	return o.running(ctx, a, run, func(ctx context.Context, _ []*projection.Runner) error { return f(ctx, c) })
+}
+
+// noteWaiting says which of the live version and the one named is waited for,
+// because it is behind and not among those that run here.
+func (a *app) noteWaiting(registered []projection.Status, version string, run []*declared.Version) {
+	both := slices.DeleteFunc(slices.Clone(registered), func(s projection.Status) bool {
+		return s.State == projection.Retired || s.State != projection.Live && s.Version != version
+	})
+	if len(both) < 2 || both[0].Position > 0 && both[0].Position == both[1].Position {
+		return
+	}
+	for _, s := range both {
+		if s.Behind > 0 && !slices.ContainsFunc(run, func(v *declared.Version) bool { return v.Version == s.Version }) {
+			a.note("waiting for who runs %s %s, which is not declared here: it is at position %d of %d", s.Projection, s.Version, s.Position, s.Head)
+		}
+	}
 }
 
 func (a *app) projectionCompare(o *projecting) *cobra.Command {
