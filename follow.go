@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/annals-db/annals/driver"
@@ -13,7 +14,7 @@ import (
 // one's or, over whatever wire, another's.
 type NotificationLog interface {
 	// Select returns up to limit records from position start on, in order;
-	// none where the log ends before it.
+	// none where the log ends before it. It may return fewer than there are.
 	Select(ctx context.Context, start Position, limit int) ([]Record, error)
 }
 
@@ -47,21 +48,30 @@ func Follow(ctx context.Context, log NotificationLog, q Query, opts *FollowOptio
 		o.Interval = 100 * time.Millisecond
 	}
 	return func(yield func(Notification, error) bool) {
-		err := exists(ctx, log, o.After)
-		for after, first := o.After, true; err == nil; {
-			var page []Record
-			if page, err = log.Select(ctx, after+1, o.Page); err != nil {
-				break
+		after, page := o.After, []Record(nil)
+		err := exists(ctx, log, after)
+		if err == nil {
+			page, err = log.Select(ctx, after+1, o.Page)
+		}
+		if err == nil && len(page) == 0 && o.Progress && !yield(Notification{Scanned: after, CaughtUp: true}, nil) {
+			return
+		}
+		for err == nil {
+			if len(page) == 0 {
+				if err = sleep(ctx, o.Interval); err == nil {
+					page, err = log.Select(ctx, after+1, o.Page)
+				}
+				continue
 			}
-			more := false
-			if more, err = yieldPage(ctx, page, q, o, after, first, yield); !more {
+			// Only an empty page is the end: a log may give less than is asked for.
+			last := page[len(page)-1].Position
+			next := sync.OnceValues(func() ([]Record, error) { return log.Select(ctx, last+1, o.Page) })
+			var more bool
+			if more, err = yieldPage(ctx, page, q, o, after, next, yield); !more {
 				return
 			}
-			if n := len(page); n > 0 {
-				after = page[n-1].Position
-			}
-			if first = len(page) == o.Page; !first && err == nil {
-				err = sleep(ctx, o.Interval)
+			if after = last; err == nil {
+				page, err = next()
 			}
 		}
 		yield(Notification{}, err)
@@ -80,10 +90,13 @@ func exists(ctx context.Context, log NotificationLog, p Position) error {
 	return err
 }
 
-// yieldPage yields what matches of the page behind after. It returns false when
-// the loop was left. tell says whether an empty page is worth telling.
-func yieldPage(ctx context.Context, page []Record, q Query, o FollowOptions, after Position, tell bool, yield func(Notification, error) bool) (bool, error) {
-	end := len(page) < o.Page // of the log, as far as is known
+// yieldPage yields what matches of the page behind after; next reads the one
+// behind it, when that is to be known. It returns false when the loop was left.
+func yieldPage(ctx context.Context, page []Record, q Query, o FollowOptions, after Position, next func() ([]Record, error), yield func(Notification, error) bool) (bool, error) {
+	end := func() bool {
+		behind, err := next()
+		return err == nil && len(behind) == 0
+	}
 	last := after
 	for i := range page {
 		r := &page[i]
@@ -97,13 +110,13 @@ func yieldPage(ctx context.Context, page []Record, q Query, o FollowOptions, aft
 			continue
 		}
 		last = r.Position
-		if !yield(Notification{Record: *r, Scanned: last, CaughtUp: end && i == len(page)-1}, nil) {
+		if !yield(Notification{Record: *r, Scanned: last, CaughtUp: i == len(page)-1 && end()}, nil) {
 			return false, nil
 		}
 	}
 	scanned := after + Position(len(page))
-	if o.Progress && (last < scanned || len(page) == 0 && tell) {
-		return yield(Notification{Scanned: scanned, CaughtUp: end}, nil), nil
+	if o.Progress && last < scanned {
+		return yield(Notification{Scanned: scanned, CaughtUp: end()}, nil), nil
 	}
 	return true, nil
 }

@@ -154,6 +154,7 @@ func TestFollow(t *testing.T) {
 			}
 		}
 	})
+	t.Run("only an empty page is the end", func(t *testing.T) { synctest.Test(t, followCapped) })
 	t.Run("a position that does not exist is an error", func(t *testing.T) {
 		for _, err := range annals.Follow(t.Context(), db, annals.Query{}, &annals.FollowOptions{After: 3}) {
 			fails(t, err, "position 3 does not exist")
@@ -170,6 +171,32 @@ func TestFollow(t *testing.T) {
 			break
 		}
 	})
+}
+
+// Pages as long as asked for and shorter ones are followed by the next at once.
+func followCapped(t *testing.T) {
+	db, _ := open(t, nil)
+	for n := range 10 {
+		create(t, db, fmt.Sprint(n), "N", 1)
+	}
+	for _, page := range []int{4, 5, 500} {
+		began := time.Now()
+		for n, err := range annals.Follow(t.Context(), capped{db}, annals.Query{}, &annals.FollowOptions{Page: page}) {
+			must(t, err)
+			equal(t, fmt.Sprintf("caught up at position %d, pages of %d", n.Position, page), n.CaughtUp, n.Position == 10)
+			if n.Position == 10 {
+				break
+			}
+		}
+		equal(t, fmt.Sprintf("pauses between pages of %d", page), time.Since(began), 0)
+	}
+}
+
+// capped is a notification log that gives 5 records at once at most.
+type capped struct{ *annals.DB }
+
+func (c capped) Select(ctx context.Context, start annals.Position, limit int) ([]annals.Record, error) {
+	return c.DB.Select(ctx, start, min(limit, 5))
 }
 
 // gap is a notification log that skips position 2.
