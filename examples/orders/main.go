@@ -106,8 +106,14 @@ func (s *shop) do(ctx context.Context, command string, args []string, out io.Wri
 
 // pay records that the customer has paid, as part of what came of the order.
 func (s *shop) pay(ctx context.Context, order string) error {
+	if _, err := Orders.Load(s.dbs["orders"].View(ctx), order); err != nil {
+		return noOrder(order, err)
+	}
 	db := s.dbs["payments"]
 	for step, err := range Payments.History(db.View(ctx), order) {
+		if errors.Is(err, annals.ErrNotFound) {
+			return fmt.Errorf("the payment of order %s is not open yet; what opens it is: orders run", order)
+		}
 		if err != nil {
 			return err
 		}
@@ -115,6 +121,15 @@ func (s *shop) pay(ctx context.Context, order string) error {
 		break
 	}
 	_, err := Payments.Update(ctx, db, order, (*Payment).Receive)
+	return err
+}
+
+// noOrder returns err, which says no more than that something was not found
+// where there is no such order, in the words of who has asked for it.
+func noOrder(order string, err error) error {
+	if errors.Is(err, annals.ErrNotFound) {
+		return fmt.Errorf("there is no order %s", order)
+	}
 	return err
 }
 
@@ -168,7 +183,7 @@ func (s *shop) show(ctx context.Context, order string, out io.Writer) error {
 	placed := annals.ID{}
 	for step, err := range Orders.History(s.dbs["orders"].View(ctx), order) {
 		if err != nil {
-			return err
+			return noOrder(order, err)
 		}
 		placed = step.Record.ID
 		break
