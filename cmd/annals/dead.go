@@ -34,6 +34,7 @@ aside as a dead letter, and later events of its key wait behind it. Other keys g
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&o.target, "target", "", "where projections are kept (default as declared)")
+	cmd.PersistentFlags().StringVar(&o.version, "version", "", "of which version of a projection (default the live one)")
 	cmd.AddCommand(a.deadLs(&o), a.deadShow(&o), a.deadRetry(&o), a.deadDrop(&o))
 	return cmd
 }
@@ -48,6 +49,7 @@ type deadJSON struct {
 	Error    string          `json:"error,omitempty"` // "" where it waits behind another
 	Attempts int             `json:"attempts,omitempty"`
 	Time     *time.Time      `json:"time,omitempty"`
+	Version  string          `json:"version,omitempty"` // of a projection
 }
 
 func (d *deadJSON) item() (item, error) {
@@ -56,36 +58,83 @@ func (d *deadJSON) item() (item, error) {
 	if why == "" {
 		why = "waits behind another"
 	}
-	return item{text, []string{d.Of, fmt.Sprint(d.Position), d.Key, d.Type, fmt.Sprint(d.Attempts), why}}, err
+	return item{text, []string{d.Of, d.Version, fmt.Sprint(d.Position), d.Key, d.Type, fmt.Sprint(d.Attempts), why}}, err
 }
 
-// letters returns the dead letters of one name.
-func (o *projecting) letters(ctx context.Context, a *app, name string) ([]deadJSON, error) {
+// versioned refuses a version of what has none; an empty name is everything.
+func (o *projecting) versioned(name string) error {
+	if o.version != "" && (name == "" || strings.Contains(name, "/")) {
+		return usagef("--version is that of a projection: name one")
+	}
+	return nil
+}
+
+// letters returns the dead letters of one name; of a projection those of the
+// version that the flags say, else of the live one, and with building also of
+// those that are being built beside it.
+func (o *projecting) letters(ctx context.Context, a *app, name string, building bool) ([]deadJSON, error) {
 	var all []deadJSON
+	if err := o.versioned(name); err != nil {
+		return nil, err
+	}
 	if of, is := strings.CutPrefix(name, "group/"); is {
 		s, err := group.Inspect(ctx, o.log, of)
 		for _, p := range s.Parked {
-			all = append(all, deadJSON{name, p.Position, p.Key, p.Stream, p.Type, p.Error, p.Attempts, &p.At})
+			all = append(all, deadJSON{name, p.Position, p.Key, p.Stream, p.Type, p.Error, p.Attempts, &p.At, ""})
 		}
 		return all, err
 	}
 	if of, is := strings.CutPrefix(name, "relay/"); is {
+		_, known := a.config.Relays[of]
 		err := a.states(ctx, o.log, func(state driver.State) error {
+			if !known {
+				var err error
+				if known, err = hasRelay(ctx, o.log, state, of); !known {
+					return err
+				}
+			}
 			found, err := relayLetters(ctx, o.log, state, of)
 			all = append(all, found...)
 			return err
 		})
+		if err == nil && !known {
+			err = fmt.Errorf("relay %s: %w", of, driver.ErrNotFound)
+		}
 		return all, err
 	}
 	c, err := o.control(ctx, a, name)
 	if err != nil {
 		return nil, err
 	}
-	letters, err := c.Letters(ctx, name, "")
-	for _, l := range letters {
-		all = append(all, deadJSON{name, l.Position, l.Key, l.Stream, l.Type, l.Error, l.Attempts, &l.Time})
+	versions, err := c.Status(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		if o.version == v.Version || o.version == "" && (v.State == projection.Live || building && v.State == projection.Building) {
+			letters, err := c.Letters(ctx, name, v.Version)
+			if err != nil {
+				return nil, err
+			}
+			for _, l := range letters {
+				all = append(all, deadJSON{name, l.Position, l.Key, l.Stream, l.Type, l.Error, l.Attempts, &l.Time, v.Version})
+			}
+		}
+	}
+	if !slices.ContainsFunc(versions, func(v projection.Status) bool { return o.version == "" || o.version == v.Version }) {
+		err = fmt.Errorf("projection %s: version %s: %w", name, o.version, driver.ErrNotFound)
 	}
 	return all, err
+}
+
+// hasRelay reports whether a relay of that name has ever run with that state.
+func hasRelay(ctx context.Context, log driver.Log, state driver.State, name string) (bool, error) {
+	for s, err := range relay.All(ctx, log, state) {
+		if err != nil || s.Name == name {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 func relayLetters(ctx context.Context, log driver.Log, state driver.State, name string) (all []deadJSON, err error) {
@@ -152,9 +201,11 @@ func (o *projecting) names(ctx context.Context, a *app) (names []string, err err
 func (a *app) deadLs(o *projecting) *cobra.Command {
 	return &cobra.Command{
 		Use: "ls [NAME]", Short: "List dead letters",
-		Long: "List dead letters, of everything that has some or of one. " + deadNames,
+		Long: `List dead letters, of everything that has some or of one. Of a projection those of the
+live version and of those that are being built are listed. ` + deadNames,
 		Example: `  annals dead ls
-  annals dead ls relay/orders`,
+  annals dead ls relay/orders
+  annals dead ls stock --version v2`,
 		Args: between(0, 1, "perhaps a NAME"),
 		RunE: func(cmd *cobra.Command, names []string) (err error) {
 			if err := o.begin(a, toRead); err != nil {
@@ -162,13 +213,16 @@ func (a *app) deadLs(o *projecting) *cobra.Command {
 			}
 			defer func() { err = errors.Join(err, o.end()) }()
 			if len(names) == 0 {
+				if err := o.versioned(""); err != nil {
+					return err
+				}
 				if names, err = o.names(cmd.Context(), a); err != nil {
 					return err
 				}
 			}
-			p := a.printer("OF", "POSITION", "KEY", "TYPE", "ATTEMPTS", "ERROR")
+			p := a.printer("OF", "VERSION", "POSITION", "KEY", "TYPE", "ATTEMPTS", "ERROR")
 			for _, name := range names {
-				all, err := o.letters(cmd.Context(), a, name)
+				all, err := o.letters(cmd.Context(), a, name, true)
 				if err != nil {
 					return err
 				}
@@ -225,7 +279,7 @@ func (a *app) deadShow(o *projecting) *cobra.Command {
 
 // letter returns the dead letter at a position.
 func (o *projecting) letter(ctx context.Context, a *app, name string, at driver.Position) (deadJSON, error) {
-	all, err := o.letters(ctx, a, name)
+	all, err := o.letters(ctx, a, name, false)
 	if err != nil {
 		return deadJSON{}, err
 	}

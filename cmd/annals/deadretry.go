@@ -26,7 +26,11 @@ func (a *app) showDead(d *deadJSON, r *driver.Record) error {
 	if err != nil {
 		return err
 	}
-	list := [][2]string{{"of", d.Of}, {"position", fmt.Sprint(d.Position)}, {"key", d.Key}, {"type", r.Type}}
+	list := [][2]string{{"of", d.Of}}
+	if d.Version != "" {
+		list = append(list, [2]string{"version", d.Version})
+	}
+	list = append(list, [][2]string{{"position", fmt.Sprint(d.Position)}, {"key", d.Key}, {"type", r.Type}}...)
 	if d.Error != "" {
 		list = append(list, [2]string{"error", d.Error}, [2]string{"attempts", fmt.Sprint(d.Attempts)})
 	} else {
@@ -36,6 +40,9 @@ func (a *app) showDead(d *deadJSON, r *driver.Record) error {
 }
 
 func (a *app) retry(ctx context.Context, o *projecting, name, key string, dry bool) (err error) {
+	if err := o.versioned(name); err != nil {
+		return err
+	}
 	if of, is := strings.CutPrefix(name, "relay/"); is {
 		return a.withRelays(ctx, []string{of}, !dry, func(ctx context.Context, all map[string]*relay.Relay) error {
 			return a.retryRelay(ctx, all[of], key, dry)
@@ -82,13 +89,17 @@ func (a *app) retryProjection(ctx context.Context, o *projecting, c *projection.
 	if _, is := a.config.Projections[name]; !is {
 		note := time.AfterFunc(3*time.Second, func() { a.note("waiting for who runs %s, which is not declared here", name) })
 		defer note.Stop()
-		return c.Retry(ctx, name, "", key, dry)
+		return c.Retry(ctx, name, o.version, key, dry)
 	}
 	all, err := c.Status(ctx, name) // the live version first
 	if err != nil {
 		return projection.Retried{}, err
 	}
-	v, err := a.declaredVersion(name, all[0].Version)
+	version := first(o.version, all[0].Version)
+	if !slices.ContainsFunc(all, func(s projection.Status) bool { return s.Version == version }) {
+		return projection.Retried{}, fmt.Errorf("projection %s: version %s: %w", name, version, driver.ErrNotFound)
+	}
+	v, err := a.declaredVersion(name, version)
 	if err != nil {
 		return projection.Retried{}, err
 	}
@@ -170,6 +181,9 @@ func (a *app) retryGroup(ctx context.Context, o *projecting, name, key string, d
 }
 
 func (a *app) drop(ctx context.Context, o *projecting, name string, at driver.Position) (err error) {
+	if err := o.versioned(name); err != nil {
+		return err
+	}
 	if of, is := strings.CutPrefix(name, "relay/"); is {
 		return a.withRelays(ctx, []string{of}, true, func(ctx context.Context, all map[string]*relay.Relay) error {
 			for l, err := range all[of].Letters().All(ctx) {
@@ -194,5 +208,5 @@ func (a *app) drop(ctx context.Context, o *projecting, name string, at driver.Po
 	if err != nil {
 		return err
 	}
-	return c.Discard(ctx, name, "", at)
+	return c.Discard(ctx, name, o.version, at)
 }

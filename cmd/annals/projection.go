@@ -57,9 +57,10 @@ which --target names.`,
 // projecting is what the flags of the projection commands say, and what is
 // open for them.
 type projecting struct {
-	target string
-	log    driver.Log
-	open   map[string]*declared.Target
+	target  string
+	version string // of the dead commands
+	log     driver.Log
+	open    map[string]*declared.Target
 }
 
 // targetOf returns the target of a projection: as the flag says, else as declared, else documents.
