@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,6 +34,10 @@ type Status struct {
 	Position   annals.Position `json:"position"` // everything up to it is done
 	Head       annals.Position `json:"head"`     // of the log
 	Behind     uint64          `json:"behind"`   // positions, Head less Position
+	// Refused is why a runner refuses the log with a [*CheckpointError]: it is
+	// not the one that the read model was made of. The log's tree head, which a
+	// runner compares too, is not looked at.
+	Refused string `json:"refused,omitempty"`
 	// Lag is how long the first record behind Position has been in the log.
 	Lag      time.Duration `json:"lag_ns"`
 	Letters  int           `json:"letters"` // dead letters
@@ -68,8 +73,9 @@ func (c *Control) status(ctx context.Context, of func(string) bool) (all []Statu
 	if err != nil {
 		return nil, err
 	}
+	var cps [][]checkpoint // of each of all
 	err = c.k.Keep(ctx, func(ctx context.Context, b Book) error {
-		all = nil
+		all, cps = nil, nil
 		regs, err := registrations(ctx, b)
 		if err != nil {
 			return err
@@ -79,11 +85,11 @@ func (c *Control) status(ctx context.Context, of func(string) bool) (all []Statu
 				continue
 			}
 			for _, vn := range slices.Sorted(maps.Keys(regs[name].Versions)) {
-				s, err := statusOf(ctx, b, name, vn, regs[name].Versions[vn])
+				s, at, err := statusOf(ctx, b, name, vn, regs[name].Versions[vn])
 				if err != nil {
 					return err
 				}
-				all = append(all, s)
+				all, cps = append(all, s), append(cps, at)
 			}
 		}
 		return nil
@@ -92,11 +98,30 @@ func (c *Control) status(ctx context.Context, of func(string) bool) (all []Statu
 		if err := c.lag(ctx, &all[i], info.Head); err != nil {
 			return nil, err
 		}
+		if err := c.refused(ctx, &all[i], cps[i]); err != nil {
+			return nil, err
+		}
 	}
 	return all, err
 }
 
-func statusOf(ctx context.Context, b Book, name, vn string, v *version) (Status, error) {
+// refused compares the log with the checkpoints of a version.
+func (c *Control) refused(ctx context.Context, s *Status, cps []checkpoint) error {
+	r := &Runner{name: s.Projection, version: s.Version, log: c.log}
+	for i := range cps {
+		err := r.check(ctx, &cps[i], false)
+		if refused, ok := errors.AsType[*CheckpointError](err); ok {
+			s.Refused = refused.Reason
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func statusOf(ctx context.Context, b Book, name, vn string, v *version) (Status, []checkpoint, error) {
 	s := Status{Projection: name, Version: vn, State: v.State, Paused: v.Paused, Inline: v.Inline, Partitions: v.Partitions}
 	for _, t := range v.Tables {
 		s.Tables = append(s.Tables, t.Name)
@@ -114,7 +139,7 @@ func statusOf(ctx context.Context, b Book, name, vn string, v *version) (Status,
 			s.Updated = cp.Updated
 		}
 	}
-	return s, err
+	return s, cps, err
 }
 
 func (c *Control) lag(ctx context.Context, s *Status, head annals.Position) error {

@@ -145,6 +145,11 @@ func TestAnotherHistoryIsRefused(t *testing.T) {
 					t.Fatalf("waiting ended with %v, want a CheckpointError with %q", err, c.reason)
 				}
 				equal(t, "the stock", rows(t, read, allStock), before)
+				all, err := projection.NewControl(db.Log(), target).List(t.Context())
+				must(t, err)
+				if !strings.Contains(all[0].Refused, c.reason) {
+					t.Fatalf("the status says %q, want %q", all[0].Refused, c.reason)
+				}
 			})
 		})
 	}

@@ -178,6 +178,9 @@ func projectionItem(s *projection.Status) item {
 	if len(s.Failures) > 0 {
 		state += ", failing"
 	}
+	if s.Refused != "" {
+		state += ", refused"
+	}
 	text, _ := json.Marshal(s) // plain values cannot fail
 	return item{text, []string{s.Projection, s.Version, state, fmt.Sprint(s.Position), fmt.Sprint(s.Behind),
 		s.Lag.Round(time.Millisecond).String(), fmt.Sprint(s.Letters), strings.Join(s.Tables, " ")}}
@@ -185,7 +188,7 @@ func projectionItem(s *projection.Status) item {
 
 func (a *app) projectionStatus(o *projecting) *cobra.Command {
 	return &cobra.Command{
-		Use: "status NAME", Short: "Show every version of a projection and what it fails at",
+		Use: "status NAME", Short: "Show every version of a projection, what it fails at and why it refuses the log",
 		Example: `  annals projection status stock`,
 		Args:    between(1, 1, "one NAME"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -209,6 +212,9 @@ func (a *app) projectionStatus(o *projecting) *cobra.Command {
 				return err
 			}
 			for i := range all {
+				if why := all[i].Refused; why != "" {
+					fmt.Fprintf(a.out, "%s %s refuses this log: %s\n", args[0], all[i].Version, why)
+				}
 				for _, f := range all[i].Failures {
 					fmt.Fprintf(a.out, "%s %s fails at position %d (%s of %s), attempt %d: %s\n", args[0], all[i].Version, f.Position, f.Type, f.Stream, f.Attempts, f.Error)
 				}
