@@ -5,8 +5,9 @@
 //
 // Start with [New]. A message that is sent again has the same webhook-id, by
 // which the receiver drops repeats; the relay's Options.Attempts says after how
-// many an event is set aside. A receiver in Go verifies with the library of
-// Standard Webhooks:
+// many an event is set aside. An answer of 400, 413 or 422 sets it aside at
+// once; any other that is not 2xx, a redirect too, is the endpoint's fault. A
+// receiver in Go verifies with the library of Standard Webhooks:
 //
 //	hook, err := standardwebhooks.NewWebhook(secret)
 //	err = hook.Verify(body, request.Header)
