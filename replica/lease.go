@@ -99,6 +99,16 @@ func (l *lease) held() bool {
 	return l.mine
 }
 
+// trusted reports whether the lease is this node's for certain. A node that
+// was paused, or cut off from the key, holds one that another may have by now:
+// if it claimed by that, the other would still answer by a state that is no
+// longer the newest.
+func (l *lease) trusted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mine && time.Now().Before(l.valid)
+}
+
 // sequence is that of the stream as far as the holder has said.
 func (l *lease) sequence() uint64 {
 	l.mu.Lock()

@@ -102,7 +102,7 @@ func (s *Store) follow(caught func(error)) error {
 				return err
 			}
 			caught(nil)
-			if s.lease.held() {
+			if s.lease.trusted() {
 				if claimed, err := s.claim(ctx); claimed || err != nil {
 					return err
 				}
