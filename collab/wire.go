@@ -77,6 +77,9 @@ var strict = json.RejectUnknownMembers(true)
 func decodeInbound(data []byte) (inbound, error) {
 	var m inbound
 	if err := json.Unmarshal(data, &m, strict); err != nil {
+		if v := jsontext.Value(data); !v.IsValid() && v.IsValid(jsontext.AllowInvalidUTF8(true)) {
+			return m, &RefusedError{Reason: "half a surrogate pair, or bytes that are not UTF-8"}
+		}
 		return m, &RefusedError{Reason: "a message that cannot be read", Err: err}
 	}
 	return m, nil

@@ -139,11 +139,91 @@ func TestALargePasteArrivesAndIsUndoneWhole(t *testing.T) {
 	}
 	// More than a text may have is refused in words, and nobody else is disturbed.
 	chromium.Eval[bool](ann.Page, fmt.Sprintf(paste, 20_000))
-	ann.Wait("the page says why", `document.getElementById("status").textContent.includes("over the limit of 150000")`)
+	ann.refused("over the limit of 150000")
 	bob.keys("on")
-	if got := together(t, bob); !strings.HasSuffix(got, "on") && !strings.HasPrefix(got, "on") {
+	got := together(t, ann, bob)
+	if !strings.HasSuffix(got, "on") && !strings.HasPrefix(got, "on") {
 		t.Fatalf("%.100q", got)
 	}
+	// What is in the text and what is kept aside are all that was pasted.
+	if all := len(got) - len("on") + len(ann.unsent()); all != len(strings.Repeat("𝄞 a line\n", 20_000)) {
+		t.Errorf("of the paste %d bytes are there", all)
+	}
+	ann.press("undo")
+	if got := together(t, ann, bob); got != "on" {
+		t.Fatalf("after undoing the part that was accepted: %.100q", got)
+	}
+}
+
+// refused waits until the page says why it was refused.
+func (w writer) refused(why string) {
+	w.s.t.Helper()
+	w.Wait("the page says why: "+why, fmt.Sprintf(`document.getElementById("reason").checkVisibility() && document.getElementById("reason").textContent.includes(%s)`, chromium.Quote(why)))
+}
+
+// unsent is what the page keeps of what was refused.
+func (w writer) unsent() string {
+	w.s.t.Helper()
+	return chromium.Eval[string](w.Page, `document.getElementById("unsent").value`)
+}
+
+// What the server refuses is taken back and kept to be copied, over a reload
+// too, and whoever wrote it goes on.
+func TestWhatIsRefusedIsNotLost(t *testing.T) {
+	s := serve(t, "-max", "100")
+	b := chromium.Start(t)
+	path := s.text("Refused")
+	ann, bob := s.writer(b, "Ann", path), s.writer(b, "Bob", path)
+	ann.keys("Kept. ")
+	together(t, ann, bob)
+	const add = `(t => { t.setRangeText(%s, t.value.length, t.value.length, "end"); t.dispatchEvent(new InputEvent("input")); return true })(document.getElementById("text"))`
+	goOn := func(letter string) {
+		t.Helper()
+		before := together(t, ann, bob)
+		ann.caret(0)
+		ann.keys(letter)
+		if got := together(t, ann, bob); got != letter+before {
+			t.Fatalf("after going on: %q", got)
+		}
+	}
+	for _, c := range []struct{ what, why, script, unsent string }{
+		{"more than a text may have", "over the limit of 100", fmt.Sprintf(add, `"too long ".repeat(20)`), strings.Repeat("too long ", 20)},
+		{"half a surrogate pair", "half a surrogate pair", fmt.Sprintf(add, `"half \ud834 pair"`), "half \ufffd pair"},
+		{"a message that is too large", "too large", `(() => {
+			const send = WebSocket.prototype.send;
+			WebSocket.prototype.send = function (m) { send.call(this, m.includes("enormous") ? m + " ".repeat(2 << 20) : m) };
+		})(), ` + fmt.Sprintf(add, `"enormous"`), "enormous"},
+	} {
+		chromium.Eval[bool](ann.Page, c.script)
+		ann.refused(c.why)
+		if got := ann.unsent(); got != c.unsent {
+			t.Errorf("of %s the page keeps %q", c.what, got)
+		}
+		goOn("x")
+		ann.open(path) // a reload
+		ann.refused(c.why)
+		if got := ann.unsent(); got != c.unsent {
+			t.Errorf("of %s the page keeps %q over a reload", c.what, got)
+		}
+		ann.press("copy")
+		ann.Wait("it is copied or selected", `document.getElementById("copy").textContent !== "Copy" && document.getElementById("unsent").selectionEnd > 0`)
+		ann.press("forget")
+		ann.Wait("it is gone", `!document.getElementById("refused").checkVisibility() && document.activeElement.id === "text"`)
+	}
+	if got := together(t, ann, bob); got != "xxxKept. " {
+		t.Errorf("at the end: %q", got)
+	}
+	// What was refused later is kept beside what was before.
+	chromium.Eval[bool](ann.Page, fmt.Sprintf(add, `"first ".repeat(30)`))
+	ann.refused("over the limit")
+	goOn("y")
+	chromium.Eval[bool](ann.Page, fmt.Sprintf(add, `"second ".repeat(30)`))
+	ann.Wait("both are kept", `document.getElementById("unsent").value.includes("first") && document.getElementById("unsent").value.includes("second")`)
+	ann.Resize(320, 700, "light")
+	if wide := chromium.Eval[int](ann.Page, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); wide > 0 {
+		t.Errorf("the page is %d px wider than the screen", wide)
+	}
+	ann.Shoot("refused")
 }
 
 func TestTheServerIsKilledWhileTwoType(t *testing.T) {

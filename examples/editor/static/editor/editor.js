@@ -46,7 +46,7 @@ addEventListener("pagehide", save);
 
 // A window that is closed takes with it what was not sent.
 addEventListener("beforeunload", (event) => {
-  if (connection.pending > 0 && connection.status !== "online") event.preventDefault();
+  if ((connection.pending > 0 && connection.status !== "online") || refused?.unsent) event.preventDefault();
 });
 
 // What is typed. The letter that a composition is about is not done until it
@@ -158,7 +158,7 @@ connection.addEventListener("status", ({ detail }) => {
   if (detail === "online") tellCaret(); // the server has forgotten it
 });
 connection.addEventListener("ready", () => {
-  text.disabled = false;
+  text.disabled = text.readOnly = false;
   show([]);
   pending();
 });
@@ -167,19 +167,44 @@ connection.addEventListener("carets", () => {
   people();
   draw();
 });
-connection.addEventListener("sent", () => {
-  if (!text.disabled) pending();
+connection.addEventListener("sent", pending);
+connection.addEventListener("refused", ({ detail: { reason, unsent, ended } }) => {
+  text.readOnly = true; // until the text is there again
+  text.disabled = ended;
+  if (ended) element("status").textContent = `Refused: ${reason}`;
+  pending();
+  showRefused(reason, [refused?.unsent, unsent].filter(Boolean).join("\n"));
 });
-connection.addEventListener("refused", ({ detail }) => {
-  text.disabled = true;
-  clearTimeout(saving);
-  sessionStorage.removeItem(storage); // it would be refused again
-  element("status").textContent = `Refused: ${detail}`;
+
+// What was refused stays to be copied, over a reload too, until it is thrown away.
+const refusedStorage = `refused ${storage}`;
+let refused;
+function showRefused(reason, unsent) {
+  refused = { reason, unsent };
+  element("refused").hidden = false;
+  element("reason").textContent = `Refused: ${reason}.`;
+  element("unsent").value = unsent;
+  element("unsent-part").hidden = unsent === "";
+  element("copy").textContent = "Copy";
+  sessionStorage.setItem(refusedStorage, JSON.stringify(refused));
+}
+element("copy").addEventListener("click", async () => {
+  element("unsent").select();
+  try {
+    await navigator.clipboard.writeText(refused.unsent);
+    element("copy").textContent = "Copied";
+  } catch {
+    element("copy").textContent = "Selected, copy it with Ctrl+C"; // only a secure page has a clipboard
+  }
 });
-connection.addEventListener("diverged", () => {
-  text.disabled = true; // until the text is there again
-  say("The text is fetched anew");
+element("forget").addEventListener("click", () => {
+  refused = undefined;
+  element("refused").hidden = true;
+  sessionStorage.removeItem(refusedStorage);
+  text.focus();
 });
+const kept = JSON.parse(sessionStorage.getItem(refusedStorage) ?? "null");
+if (kept) showRefused(kept.reason, kept.unsent);
 
 if (saved && connection.fresh) {
   text.disabled = false;

@@ -9,8 +9,9 @@ import { end, map } from "./change.js";
 //   change   detail: what others changed in the text
 //   carets   others' carets, in peers, have moved
 //   sent     something was sent or accepted: pending says how many wait
-//   refused  detail: the server's reason; for good
-//   diverged the copy was thrown away and fetched anew
+//   refused  detail: { reason, unsent, ended }: the server does not take what was written
+//            here last, or the copy is not the server's. unsent is what was written and the server
+//            does not have. The text is fetched anew, unless ended says that it cannot be
 export class Connection extends EventTarget {
   session;
   status = "connecting";
@@ -66,6 +67,7 @@ export class Connection extends EventTarget {
 
   // select shows others what is selected here.
   select(anchor, head) {
+    if (!this.fresh) return; // of a text that is not in use any more
     this.#caret = { anchor, head };
     this.#send();
   }
@@ -140,7 +142,7 @@ export class Connection extends EventTarget {
       });
     socket.onclose = ({ code }) => {
       if (socket !== this.#socket) return;
-      if (code === 1009) {
+      if (code === 1009 && !this.held) {
         this._refused({ reason: "a message was too large" });
         return;
       }
@@ -187,12 +189,7 @@ export class Connection extends EventTarget {
       this[`_${m.type}`]?.(m);
     } catch (error) {
       console.error(error);
-      this.session = new Session(crypto.randomUUID());
-      this.fresh = false;
-      this.#caret = undefined;
-      this.#tell("diverged", error.message);
-      this.#drop();
-      this.#connect();
+      this._refused({ reason: `the text here is not the server's: ${error.message}` });
     }
   }
 
@@ -242,9 +239,16 @@ export class Connection extends EventTarget {
     this.#tell("carets");
   }
 
+  // What was refused would be again, so it is taken back and handed over.
   _refused(m) {
-    this.#offline = true;
+    const ended = !this.fresh; // not even the text is to be had
+    const unsent = this.session.unsent();
+    this.session = new Session(crypto.randomUUID());
+    this.fresh = false;
+    this.#caret = undefined;
+    if (ended) this.#offline = true;
     this.#drop();
-    this.#tell("refused", m.reason);
+    this.#tell("refused", { reason: m.reason, unsent, ended });
+    this.#connect();
   }
 }

@@ -173,6 +173,13 @@ export class Session {
     return change;
   }
 
+  // unsent returns what was written here and the server has not accepted, a line
+  // for each place.
+  unsent() {
+    const all = this.outgoing.reduce((sum, { change }) => compose(sum, change), []);
+    return all.filter((op) => typeof op === "string").join("\n");
+  }
+
   // saved and restored keep what the server has not accepted over a reload.
   saved() {
     const { version, base, client, author, seq, outgoing } = this;
