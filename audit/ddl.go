@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
 )
 
 // ddl is what the event trigger tells of a command.
@@ -35,13 +38,23 @@ func (s *session) altered(ctx context.Context, d *ddl) error {
 	if d.Schema == "" || d.Name == "" || len(d.Columns) == 0 {
 		return s.tx.odd("annals.ddl", errors.New("it describes no table"))
 	}
+	guarded := s.guarded.Load()
+	if !guarded {
+		believed, err := s.borneOut(ctx, d, was)
+		if err != nil {
+			return err
+		}
+		if !believed {
+			return s.tx.odd("annals.ddl", fmt.Errorf("nothing in the catalog bears it out that table %s was changed", was.name))
+		}
+	}
 	if was.name != name {
 		if err := s.retire(ctx, was, "it is now "+name.String()); err != nil {
 			return err
 		}
 	}
 	now := description{Schema: d.Schema, Table: d.Name, OID: d.Table, Columns: d.Columns, Key: d.Key, Identity: d.Identity,
-		Omitted: was.Omitted, SeenBy: "trigger", Command: d.Command, Query: text(&d.Query)}
+		Omitted: was.Omitted, SeenBy: "trigger", Command: d.Command, Query: text(&d.Query), Unproven: !guarded}
 	if err := s.keepKey(ctx, &now, was); err != nil {
 		return err
 	}
@@ -107,11 +120,53 @@ func (t *transaction) rereads(of *table) bool {
 // dropped takes a command that dropped a table.
 func (s *session) dropped(ctx context.Context, d *ddl) error {
 	for _, t := range s.state.tables {
-		if t.OID == d.Table {
-			return s.retire(ctx, t, d.Command+": "+text(&d.Query))
+		if t.OID != d.Table {
+			continue
 		}
+		var there bool
+		if err := s.sql.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_class WHERE oid = $1)", d.Table).Scan(&there); err != nil {
+			return fmt.Errorf("look at table %s: %w", t.name, err)
+		}
+		if there {
+			return s.tx.odd("annals.drop", fmt.Errorf("table %s is there", t.name))
+		}
+		return s.retire(ctx, t, d.Command+": "+text(&d.Query))
 	}
 	return nil
+}
+
+// borneOut reports whether the catalog has it that a transaction changed a
+// table, as a message says that anyone may have sent: the table is what the message says, and not
+// what it was, or something of it was written by that transaction or later, or it is gone.
+func (s *session) borneOut(ctx context.Context, d *ddl, was *table) (bool, error) {
+	var name Name
+	var written bool
+	err := s.sql.QueryRow(ctx, `
+		SELECT n.nspname::text, c.relname::text, (SELECT bool_or(age(x.xmin) <= age($2::text::xid)) FROM (
+		  SELECT xmin FROM pg_class WHERE oid = c.oid UNION ALL SELECT xmin FROM pg_attribute WHERE attrelid = c.oid
+		  UNION ALL SELECT xmin FROM pg_attrdef WHERE adrelid = c.oid UNION ALL SELECT xmin FROM pg_index WHERE indrelid = c.oid
+		  UNION ALL SELECT xmin FROM pg_constraint WHERE conrelid = c.oid) x)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1`,
+		d.Table, strconv.FormatUint(uint64(s.tx.xid), 10)).Scan(&name.Schema, &name.Table, &written)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return true, nil // it was dropped since, and the stream will tell
+	case err != nil:
+		return false, fmt.Errorf("look at table %s: %w", was.name, err)
+	case written:
+		return true, nil
+	}
+	is, err := s.describe(ctx, name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	same := func(schema, table string, columns []Column, key []string, identity string) bool {
+		return schema == is.Schema && table == is.Table && sameColumns(columns, is.Columns) && slices.Equal(key, is.Key) && identity == is.Identity
+	}
+	return same(d.Schema, d.Name, d.Columns, d.Key, d.Identity) && !same(was.Schema, was.Table, was.Columns, was.Key, was.Identity), nil
 }
 
 // retire ends a table, and every row of it.

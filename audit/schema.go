@@ -35,6 +35,9 @@ type description struct {
 	SeenBy  string `json:"seen_by"`
 	Command string `json:"command,omitempty"` // such as ALTER TABLE
 	Query   string `json:"query,omitempty"`   // what the client sent
+	// Unproven says that everybody was allowed to send messages like those of the
+	// trigger, so that command and query are what someone says: see [Check].
+	Unproven bool `json:"unproven,omitempty"`
 	// Reread says that rows may have values now that no message told, and are
 	// read again: each RowReread since then counts from here on.
 	Reread bool `json:"reread,omitempty"`

@@ -198,7 +198,7 @@ func (t *transaction) says(prefix string, content []byte) error {
 
 // odd notes a message that is not ours though its prefix is: anyone may send one.
 func (t *transaction) odd(prefix string, err error) error {
-	t.s.o.Logger.Warn("a message is not of its form, and is passed over", "prefix", prefix, "xid", t.xid, "error", err)
+	t.s.o.Logger.Warn("a message is not of its form or not true, and is passed over", "prefix", prefix, "xid", t.xid, "error", err)
 	return nil
 }
 

@@ -100,3 +100,47 @@ func TestWhatAnyoneCanSendIsNotVouchedFor(t *testing.T) {
 	}
 	w.verified()
 }
+
+// What an ordinary user says of tables, who may send messages as long as everybody may,
+// is not believed against the catalog.
+func TestForgedMessagesOfTablesAreNotBelieved(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE f (id int PRIMARY KEY, v text); INSERT INTO f VALUES (1, 'a'), (2, 'b')`)
+	w.setUp(nil, "f")
+	w.exec("GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text) TO PUBLIC; CREATE ROLE mallory_of_tables; GRANT CREATE ON DATABASE " + w.conn.Config().Database + " TO mallory_of_tables")
+	t.Cleanup(func() { w.exec("DROP OWNED BY mallory_of_tables; DROP ROLE mallory_of_tables") })
+	w.caughtUp()
+	for _, message := range []string{
+		`'annals.drop', json_build_object('table', 'f'::regclass::oid::bigint, 'schema', 'public', 'name', 'f', 'command', 'DROP TABLE', 'query', 'drop table f')`,
+		`'annals.ddl', json_build_object('table', 'f'::regclass::oid::bigint, 'schema', 'public', 'name', 'g', 'command', 'ALTER TABLE', 'query', 'alter table f rename to g', 'identity', 'f',
+			'columns', annals.columns('f'::regclass), 'key', '["id"]'::json)`,
+		`'annals.ddl', json_build_object('table', 'f'::regclass::oid::bigint, 'schema', 'public', 'name', 'f', 'command', 'ALTER TABLE', 'query', 'alter table f drop v', 'identity', 'f',
+			'columns', '[{"name":"id","type":"integer","number":1}]'::json, 'key', '["id"]'::json)`,
+		`'annals.ddl', json_build_object('table', 'f'::regclass::oid::bigint, 'schema', 'public', 'name', 'f', 'command', 'ALTER TABLE', 'query', 'alter table f drop constraint f_pkey', 'identity', 'f',
+			'columns', annals.columns('f'::regclass), 'key', '[]'::json)`,
+		`'annals.ddl', json_build_object('table', 'f'::regclass::oid::bigint, 'schema', 'public', 'name', 'f', 'command', 'ALTER TABLE', 'query', 'alice was here', 'identity', 'f',
+			'columns', annals.columns('f'::regclass), 'key', '["id"]'::json)`,
+	} {
+		w.exec("SET ROLE mallory_of_tables; SELECT pg_logical_emit_message(true, " + message + "::text); RESET ROLE")
+		w.exec("UPDATE f SET v = v || '!' WHERE id = 1")
+		w.caughtUp()
+		w.verified()
+	}
+	if got := w.events("public.f"); len(got) != 1 {
+		t.Errorf("of the table the trail says %q", got)
+	}
+	// What is true is believed, and says that it could have been sent by anyone.
+	w.exec("ALTER TABLE f ADD n int; ALTER TABLE f DROP CONSTRAINT f_pkey, ADD PRIMARY KEY (v)")
+	w.caughtUp()
+	w.exec("ALTER TABLE f RENAME TO g")
+	w.exec("INSERT INTO g VALUES (3, 'c', 3)")
+	w.caughtUp()
+	w.verifiedSoon()
+	if got := w.events("public.g"); len(got) != 1 || !strings.Contains(got[0], `"unproven":true`) {
+		t.Errorf("of the renamed table the trail says %q", got)
+	}
+	w.exec("DROP TABLE g")
+	w.caughtUp()
+	if got := w.events("public.g"); len(got) != 2 || !strings.HasPrefix(got[1], "TableDropped") {
+		t.Errorf("of the dropped table the trail says %q", got)
+	}
+}
