@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/annals-db/annals/internal/when"
@@ -57,6 +59,7 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetArgs(args)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.CompletionOptions.HiddenDefaultCmd = false
 	f := root.PersistentFlags()
 	f.StringVar(&a.storeFlag, "store", "", "the store: "+stores.Known+" (default file:annals.db)")
@@ -85,6 +88,31 @@ func (a *app) execute(ctx context.Context, args []string) error {
 		return usage(err)
 	}
 	return err
+}
+
+// flagError says in words why the value of a flag is none.
+func flagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	flag, want := invalid.GetFlag(), ""
+	switch flag.Value.Type() {
+	case "int", "int64":
+		want = "a number"
+	case "uint", "uint32", "uint64":
+		want = "a number from 0 on"
+	case "duration":
+		want = "a duration, such as 90s, 15m or 24h"
+	case "bool":
+		want = "true or false"
+	default:
+		return err
+	}
+	if errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("--%s: %s is too large or too small", flag.Name, invalid.GetValue())
+	}
+	return fmt.Errorf("--%s: %q is not %s", flag.Name, invalid.GetValue(), want)
 }
 
 // begin settles what the global flags say, before the command itself runs.
