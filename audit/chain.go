@@ -141,6 +141,9 @@ func tooLarge(err error, b *driver.Batch) error {
 		return err
 	}
 	e := &b.Events[l.Index]
+	if !isOurs(e.Stream) {
+		return err
+	}
 	return &RefusedError{What: "row " + e.Stream, Reason: e.Type + ": " + (&driver.LimitError{Index: -1, What: l.What, Limit: l.Limit, Got: l.Got}).Error(),
-		Mend: "use a store with larger limits, or take the table out of the publication; until then nothing behind this row is captured"}
+		Mend: "use a store with larger limits", table: nameOf(driver.Category(e.Stream))}
 }

@@ -99,6 +99,9 @@ func (s *session) told(ctx context.Context, m *pglogrepl.LogicalDecodingMessage)
 
 // tableOf returns the captured table that a message is of, nil if it is not captured.
 func (s *session) tableOf(ctx context.Context, relation uint32) (*table, error) {
+	if unnamed := s.unnamed[relation]; unnamed != nil {
+		return nil, unnamed
+	}
 	if m, ok := s.pending[relation]; ok {
 		if err := s.relation(ctx, m); err != nil {
 			return nil, err

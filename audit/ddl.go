@@ -55,9 +55,19 @@ func (s *session) altered(ctx context.Context, d *ddl) error {
 	}
 	now := description{Schema: d.Schema, Table: d.Name, OID: d.Table, Columns: d.Columns, Key: d.Key, Identity: d.Identity,
 		Omitted: was.Omitted, SeenBy: "trigger", Command: d.Command, Query: text(&d.Query), Unproven: !guarded}
-	if err := s.keepKey(ctx, &now, was); err != nil {
+	if before := s.unnamed[d.Table]; before != nil {
+		now.Query = text(new(before.query + "; " + d.Query))
+	}
+	err := s.keepKey(ctx, &now, was)
+	if unnamed, ok := errors.AsType[*unnamedError](err); ok {
+		unnamed.query = now.Query
+		s.unnamed[d.Table] = unnamed
+		return nil // a command that follows tells of the other key
+	}
+	if err != nil {
 		return err
 	}
+	delete(s.unnamed, d.Table)
 	if _, err := newTable(now); err != nil && !errors.As(err, new(*RefusedError)) {
 		return s.tx.odd("annals.ddl", err)
 	}
@@ -101,11 +111,22 @@ func (s *session) keepKey(ctx context.Context, d *description, was *table) error
 			}
 		}
 	}
-	if len(key) == len(was.key) {
-		d.Key, d.Keyless = key, true
+	if len(key) < len(was.key) {
+		return &unnamedError{&RefusedError{What: "table " + was.name.String(), Reason: "columns of its primary key were dropped, and rows changed before it had another, so that they have no names",
+			table: was.name}, d.Query}
 	}
+	d.Key, d.Keyless = key, true
 	return nil
 }
+
+// unnamedError is of a table that lost columns of its key in a command, and has
+// another key by now. If no row changes in between, nothing is missing.
+type unnamedError struct {
+	*RefusedError
+	query string
+}
+
+func (e *unnamedError) Unwrap() error { return e.RefusedError }
 
 // rereads reports whether this transaction itself made t a table to be read again.
 func (t *transaction) rereads(of *table) bool {
@@ -171,7 +192,7 @@ func (s *session) borneOut(ctx context.Context, d *ddl, was *table) (bool, error
 
 // retire ends a table, and every row of it.
 func (s *session) retire(ctx context.Context, t *table, reason string) error {
-	if err := s.rowsGone(ctx, t); err != nil {
+	if err := s.rowsGone(ctx, t, RowTruncated); err != nil {
 		return err
 	}
 	data := mustJSON(map[string]any{"schema": t.Schema, "table": t.Table, "reason": reason})
@@ -195,7 +216,7 @@ func (s *session) truncated(ctx context.Context, m *pglogrepl.TruncateMessage) e
 			continue
 		}
 		before := s.tx.total
-		if err := s.rowsGone(ctx, t); err != nil {
+		if err := s.rowsGone(ctx, t, RowTruncated); err != nil {
 			return err
 		}
 		data := fmt.Appendf(nil, `{"rows":%d,"cascade":%t,"restart_identity":%t}`, s.tx.total-before, m.Option&1 != 0, m.Option&2 != 0)

@@ -22,7 +22,8 @@
 //	RowFound      it was there when the trail began
 //	RowInserted   RowUpdated   RowDeleted
 //	RowTruncated  its table was truncated or dropped
-//	RowReread     it was read again, after its table was rewritten
+//	RowLeftOut    its table was left out of the trail; what became of it is not known
+//	RowReread     it was read again, after its table was rewritten or taken in
 //
 // with the data {"after":{…},"before":{…}}: after is the whole row, before the
 // whole row that a delete or truncate took away, or of an update the old
@@ -33,7 +34,7 @@
 // hex, lc_monetary C. So numbers are strings too.
 //
 // A table has a stream of its own, schema.table, with TableDescribed,
-// SchemaChanged, TableTruncated and TableDropped. And the stream annals.audit-N,
+// SchemaChanged, TableTruncated, TableDropped and TableLeftOut. And the stream annals.audit-N,
 // where N is the server's system identifier, is the account of the capture
 // itself: one event at the end of each append, TransactionCommitted for the
 // most part, with transaction ID, LSN, timeline, commit time, and who. Its

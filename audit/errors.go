@@ -11,6 +11,8 @@ type RefusedError struct {
 	What   string // "table public.t", "slot annals", …
 	Reason string
 	Mend   string // a statement of SQL, or words; "" if nothing does
+
+	table Name // the table without which the trail could go on, if there is one
 }
 
 func (e *RefusedError) Error() string {

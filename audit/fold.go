@@ -11,7 +11,8 @@ import (
 
 // folded is a table as its events add up to it.
 type folded struct {
-	table *table // nil if it was dropped
+	table *table // nil if it is not in the trail any more
+	ended string // then why
 	rows  map[string]foldedRow
 	since driver.Position // of the change since which it is read again; 0 if it is not
 	until driver.Position // the end of that reading; 0 if it has not ended
@@ -97,14 +98,17 @@ func (f *folded) apply(r *driver.Record, stream string) error {
 			if t.Reread {
 				f.since = r.Position
 			}
-		case TableDropped:
-			f.table, f.since = nil, 0
+		case TableDropped, TableLeftOut:
+			f.table, f.since, f.ended = nil, 0, "dropped"
+			if r.Type == TableLeftOut {
+				f.ended = "left out of the trail"
+			}
 			clear(f.rows)
 		}
 		return nil
 	}
 	switch r.Type {
-	case RowDeleted, RowTruncated:
+	case RowDeleted, RowTruncated, RowLeftOut:
 		delete(f.rows, r.Stream)
 		return nil
 	case RowFound, RowInserted, RowUpdated, RowReread:
@@ -168,7 +172,7 @@ type lookahead struct {
 // take takes one event; it returns false where nothing that follows tells of the moment.
 func (l *lookahead) take(r *driver.Record, stream string) (more bool, err error) {
 	switch {
-	case r.Type == TableDropped:
+	case r.Type == TableDropped || r.Type == TableLeftOut:
 		return false, nil
 	case r.Type == TableDescribed || r.Type == SchemaChanged:
 		now, err := tableOf(r)
@@ -205,7 +209,7 @@ func (l *lookahead) before(r *driver.Record) ([]byte, error) {
 		return after, err
 	}
 	before, err := member(r.Data, "before")
-	if err != nil || before == nil || !l.now.full() || r.Type == RowTruncated {
+	if err != nil || before == nil || !l.now.full() || r.Type == RowTruncated || r.Type == RowLeftOut {
 		return nil, err // it is what the trail knew
 	}
 	if r.Type == RowDeleted {

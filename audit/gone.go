@@ -19,8 +19,8 @@ type place struct {
 	pending  int // 1 and up: of the transaction's events; 0: in the log
 }
 
-// rowsGone records that every row of a table is gone.
-func (s *session) rowsGone(ctx context.Context, t *table) error {
+// rowsGone records that every row of a table is gone, by an event of type typ.
+func (s *session) rowsGone(ctx context.Context, t *table, typ string) error {
 	places, err := s.live(ctx, t)
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (s *session) rowsGone(ctx context.Context, t *table) error {
 		if !t.full() {
 			s.rows.put(p.stream, known{table: t})
 		}
-		if err := s.tx.add(ctx, p.stream, RowTruncated, fmt.Appendf(nil, `{"before":%s}`, after)); err != nil {
+		if err := s.tx.add(ctx, p.stream, typ, fmt.Appendf(nil, `{"before":%s}`, after)); err != nil {
 			return err
 		}
 	}
@@ -73,7 +73,7 @@ func (s *session) live(ctx context.Context, t *table) ([]place, error) {
 	}
 	last := map[string]place{}
 	note := func(typ string, p place) {
-		if typ == RowDeleted || typ == RowTruncated {
+		if typ == RowDeleted || typ == RowTruncated || typ == RowLeftOut {
 			delete(last, p.stream)
 		} else {
 			last[p.stream] = p

@@ -14,6 +14,7 @@ const (
 	RowUpdated   = "RowUpdated"
 	RowDeleted   = "RowDeleted"
 	RowTruncated = "RowTruncated"
+	RowLeftOut   = "RowLeftOut"
 	RowReread    = "RowReread"
 )
 
@@ -23,6 +24,7 @@ const (
 	SchemaChanged  = "SchemaChanged"
 	TableTruncated = "TableTruncated"
 	TableDropped   = "TableDropped"
+	TableLeftOut   = "TableLeftOut"
 )
 
 // The types of the events of the capture. Those up to partsAbandoned close what
@@ -33,6 +35,7 @@ const (
 	snapshotCompleted    = "SnapshotCompleted"
 	rereadChunk          = "RereadChunk"
 	rereadCompleted      = "RereadCompleted"
+	tablesChosen         = "TablesChosen"
 	partsAbandoned       = "PartsAbandoned"
 
 	transactionPart = "TransactionPart"

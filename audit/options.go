@@ -27,6 +27,17 @@ type Options struct {
 	CacheBytes int
 	// ChunkRows is how many rows of a table are read again at once. Defaults to 1000.
 	ChunkRows int
+	// LeaveOut are tables that the trail goes on without, from where it stands
+	// and until they are taken in again: so that one whose changes cannot be captured does not hold up the
+	// others. It is recorded, with Why. Defaults to none.
+	LeaveOut []Name
+	// TakeIn are tables of the publication that were left out and are captured
+	// again: they are read as they are when capture has come to where the
+	// server was when it began. Defaults to none. Tables that are published later, and never
+	// were left out, are taken in by themselves.
+	TakeIn []Name
+	// Why is the reason that is recorded for LeaveOut. Defaults to none.
+	Why string
 	// Once makes Capture return at the first error of a connection rather
 	// than connect again. Defaults to false.
 	Once bool

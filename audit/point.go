@@ -90,7 +90,7 @@ type bound struct {
 	mark     mark
 }
 
-var closing = []string{captureStarted, transactionCommitted, snapshotCompleted, rereadChunk, rereadCompleted, partsAbandoned}
+var closing = []string{captureStarted, transactionCommitted, snapshotCompleted, rereadChunk, rereadCompleted, tablesChosen, partsAbandoned}
 
 // resolve finds p in the log.
 func (t *Trail) resolve(ctx context.Context, p Point) (b bound, err error) {

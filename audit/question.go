@@ -140,7 +140,7 @@ func (q *question) markOf(ctx context.Context, r *driver.Record) (*mark, error) 
 		if q.abandoned[group] {
 			return nil, nil
 		}
-		query = capture(transactionCommitted, snapshotCompleted)
+		query = capture(transactionCommitted, snapshotCompleted, tablesChosen)
 		query.Items[0].Tags = []string{"group:" + group}
 	}
 	for c, err := range q.trail.log.Read(ctx, query, o) {

@@ -19,6 +19,10 @@ func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) er
 		s.relations[m.RelationID] = nil
 		return nil
 	}
+	if s.state.isOut(name, m.RelationID) {
+		s.relations[m.RelationID], s.outside[m.RelationID] = nil, m
+		return nil
+	}
 	was := s.state.tables[name.Stream()]
 	if was != nil && was.OID != m.RelationID {
 		if err := s.retire(ctx, was, "another table has its name"); err != nil {
@@ -70,11 +74,16 @@ func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) er
 	if was == nil {
 		if !gone {
 			if err := textForms(ctx, s.sql, name); err != nil {
-				return err
+				return ofTable(err, name)
 			}
 		}
 		if err := s.supersede(ctx, m.RelationID, name); err != nil {
 			return err
+		}
+	}
+	for _, k := range d.Key {
+		if !slices.ContainsFunc(columns, func(c Column) bool { return c.Name == k }) {
+			return &RefusedError{What: "table " + name.String(), Reason: fmt.Sprintf("a change was made before it had the column %q of its primary key", k), table: name}
 		}
 	}
 	t, err := s.redescribe(ctx, was, TableDescribed, d)
@@ -104,7 +113,7 @@ func identifies(m *pglogrepl.RelationMessage, t *table) bool {
 
 func unidentified(name Name) error {
 	return &RefusedError{What: "table " + name.String(), Reason: "its replica identity is an index without its primary key, so that a change does not say of which row it is",
-		Mend: fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL before a row changes; from here on only another trail can go", name.SQL())}
+		Mend: fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL before a row changes; what was changed before cannot be captured", name.SQL()), table: name}
 }
 
 // anew reports whether rows may have values that no message told: a column was
@@ -182,7 +191,7 @@ func (s *session) redescribe(ctx context.Context, was *table, typ string, d desc
 	}
 	if was != nil && !sameKey(was, t) {
 		// Its rows have other names from now on.
-		if err := s.rowsGone(ctx, was); err != nil {
+		if err := s.rowsGone(ctx, was, RowTruncated); err != nil {
 			return nil, err
 		}
 		t.Reread = true

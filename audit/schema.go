@@ -64,7 +64,7 @@ func newTable(d description) (*table, error) {
 	}
 	if len(t.key) == 0 {
 		return nil, &RefusedError{What: "table " + t.name.String(), Reason: "it has no primary key, so its rows have no names",
-			Mend: fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (…)", t.name.SQL())}
+			Mend: fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (…)", t.name.SQL()), table: t.name}
 	}
 	for _, c := range d.Columns {
 		q, err := jsontext.AppendQuote(nil, c.Name)
@@ -122,7 +122,7 @@ func (t *table) appendRow(dst []byte, row []value, only func(int) bool) ([]byte,
 		if dst, err = row[i].append(dst); err != nil {
 			return dst, &RefusedError{What: fmt.Sprintf("column %q of table %s", t.Columns[i].Name, t.name),
 				Reason: fmt.Sprintf("a value of type %s has no text form in UTF-8: %v", t.Columns[i].Type, err),
-				Mend:   "keep such bytes in a column of type bytea, or leave the table out"}
+				Mend:   "keep such bytes in a column of type bytea", table: t.name}
 		}
 	}
 	return append(dst, '}'), nil

@@ -42,6 +42,12 @@ type session struct {
 	guarded   atomic.Bool // only set-up's own functions can send messages
 	triggered bool        // changes of schema are told by an event trigger
 
+	unnamed    map[uint32]*unnamedError              // tables that have no key, and will have one
+	outside    map[uint32]*pglogrepl.RelationMessage // of tables that are left out
+	joining    []joining
+	looked     time.Time     // when tables that were published were looked for
+	passedOver map[Name]bool // published tables that cannot be captured
+
 	reread   *reread
 	received pglogrepl.LSN // everything before was received
 	beside   driver.State  // the small state beside the log, nil if there is none
@@ -64,6 +70,8 @@ func (s *session) start(fail context.CancelCauseFunc) {
 		s.beside = st.State()
 	}
 	s.relations, s.pending, s.types = map[uint32]*table{}, map[uint32]*pglogrepl.RelationMessage{}, map[typeKey]string{}
+	s.unnamed = map[uint32]*unnamedError{}
+	s.outside, s.passedOver = map[uint32]*pglogrepl.RelationMessage{}, map[Name]bool{}
 }
 
 func (s *session) limits() driver.Limits {
@@ -114,8 +122,11 @@ func (s *session) run(ctx context.Context) error {
 	}
 	s.status.durable.Store(uint64(s.state.end))
 	s.status.snapshot.Store(false)
-	s.status.captures(s.state.tables)
-	return s.receive(ctx)
+	if err := s.choose(ctx); err != nil {
+		return err
+	}
+	s.status.captures(s.state)
+	return wayOn(s.receive(ctx))
 }
 
 // broken names what the server could not send.
@@ -174,10 +185,13 @@ func (s *session) receiveFor(ctx, wait context.Context) error {
 			return context.Cause(ctx)
 		}
 		if s.tx == nil && !s.skipped {
+			if err := s.joinStep(ctx); err != nil {
+				return err
+			}
 			if err := s.rereadStep(ctx); err != nil {
 				return err
 			}
-			if s.o.Until > 0 && s.confirmable() >= s.o.Until && len(s.state.rereads) == 0 {
+			if s.o.Until > 0 && s.confirmable() >= s.o.Until && len(s.state.rereads) == 0 && len(s.joining) == 0 {
 				return errUntil
 			}
 		}

@@ -24,6 +24,7 @@ type state struct {
 	abandoned map[string]bool // groups that never will be
 
 	tables  map[string]*table          // by stream, as they are now
+	out     map[string]*leftOut        // tables that are left out, by stream
 	rereads map[string]driver.Position // tables that are to be read again, by stream: since when
 	lineage lineage
 }
@@ -58,7 +59,7 @@ func capture(types ...string) driver.Query {
 
 // readState reads the state of the capture in a log.
 func readState(ctx context.Context, log driver.Log) (*state, error) {
-	s := &state{abandoned: map[string]bool{}, tables: map[string]*table{}, rereads: map[string]driver.Position{}, lineage: lineage{}}
+	s := &state{abandoned: map[string]bool{}, tables: map[string]*table{}, out: map[string]*leftOut{}, rereads: map[string]driver.Position{}, lineage: lineage{}}
 	for r, err := range log.Read(ctx, capture(captureStarted), driver.ReadOptions{Limit: 1}) {
 		if err != nil {
 			return nil, err
@@ -120,7 +121,7 @@ func (s *state) readMarks(ctx context.Context, log driver.Log) error {
 
 // readTables reads what the tables are, and which are to be read again.
 func (s *state) readTables(ctx context.Context, log driver.Log) error {
-	q := driver.Query{Items: []driver.Item{{Types: []string{TableDescribed, SchemaChanged, TableDropped}},
+	q := driver.Query{Items: []driver.Item{{Types: []string{TableDescribed, SchemaChanged, TableDropped, TableLeftOut}},
 		{Category: captureCategory, Types: []string{rereadCompleted}}}}
 	for r, err := range log.Read(ctx, q, driver.ReadOptions{}) {
 		if err != nil {
@@ -139,7 +140,14 @@ func (s *state) readTables(ctx context.Context, log driver.Log) error {
 			}
 			continue
 		}
-		if r.Type == TableDropped {
+		if r.Type == TableDropped || r.Type == TableLeftOut {
+			if r.Type == TableLeftOut {
+				out := &leftOut{}
+				if err := json.Unmarshal(r.Data, out); err != nil {
+					return fmt.Errorf("event %s at position %d of the trail: %w", r.Type, r.Position, err)
+				}
+				s.out[r.Stream] = out
+			}
 			delete(s.tables, r.Stream)
 			delete(s.rereads, r.Stream)
 			s.lineage.add(r.Stream, r.Position, nil)
@@ -150,6 +158,7 @@ func (s *state) readTables(ctx context.Context, log driver.Log) error {
 			return err
 		}
 		s.tables[r.Stream] = t
+		s.takenIn(r.Stream, t.OID)
 		s.lineage.add(r.Stream, r.Position, t)
 		if t.Reread {
 			s.rereads[r.Stream] = r.Position

@@ -24,6 +24,7 @@ type status struct {
 	even       atomic.Int64 // when everything that the server had was last in the log
 	snapshot   atomic.Bool  // the tables are being read for the first time
 	tables     atomic.Pointer[[]Name]
+	out        atomic.Pointer[[]Name] // tables that are left out
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -40,7 +41,7 @@ func (st *status) begin(s *session) {
 	ctx, cancel := context.WithCancel(context.Background())
 	st.cancel, st.ended = cancel, make(chan struct{})
 	st.snapshot.Store(!s.state.snapshot)
-	st.captures(s.state.tables)
+	st.captures(s.state)
 	if !s.state.mark.AsOf.IsZero() {
 		st.committed.Store(s.state.mark.AsOf.UnixNano())
 	}
@@ -70,13 +71,18 @@ func (st *status) begin(s *session) {
 }
 
 // captures notes which tables are captured.
-func (st *status) captures(tables map[string]*table) {
-	list := make([]Name, 0, len(tables))
-	for _, t := range tables {
+func (st *status) captures(s *state) {
+	list, out := make([]Name, 0, len(s.tables)), make([]Name, 0, len(s.out))
+	for _, t := range s.tables {
 		list = append(list, t.name)
 	}
+	for _, t := range s.out {
+		out = append(out, Name{t.Schema, t.Table})
+	}
 	sortNames(list)
+	sortNames(out)
 	st.tables.Store(&list)
+	st.out.Store(&out)
 }
 
 func (st *status) end() {
@@ -138,7 +144,8 @@ func (st *slotState) warning(limit int64) string {
 	return ""
 }
 
-// unpublished warns of tables of the trail that are not in the publication any more.
+// unpublished warns of tables of the trail that are not in the publication any
+// more, and of those in it that are left out.
 func (st *status) unpublished(ctx context.Context, conn *pgx.Conn, publication string) string {
 	has, err := published(ctx, conn, publication)
 	var refused *RefusedError
@@ -148,6 +155,11 @@ func (st *status) unpublished(ctx context.Context, conn *pgx.Conn, publication s
 	for _, t := range *st.tables.Load() {
 		if !slices.Contains(has, t) {
 			return fmt.Sprintf("table %s is not in publication %s, and its changes are not captured", t, publication)
+		}
+	}
+	for _, t := range *st.out.Load() {
+		if slices.Contains(has, t) {
+			return fmt.Sprintf("table %s is left out of the trail; --take-in takes it in again", t)
 		}
 	}
 	return ""

@@ -65,7 +65,7 @@ func (t *Trail) Table(ctx context.Context, name Name, p Point) (*Table, error) {
 // build makes the table of what was folded.
 func (f *folded) build(name Name) (*Table, error) {
 	if f.table == nil {
-		return nil, notThere(fmt.Sprintf("table %s was dropped by then", name))
+		return nil, notThere(fmt.Sprintf("table %s was %s by then", name, f.ended))
 	}
 	out := &Table{Name: name, Columns: f.table.Columns, Key: f.table.description.Key, Vague: f.vague || f.table.Keyless,
 		rows: make([]Row, 0, len(f.rows))}

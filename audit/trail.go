@@ -76,13 +76,27 @@ func (t *Trail) Tables(ctx context.Context, p Point) ([]Name, error) {
 	return list, nil
 }
 
+// LeftOut returns the tables that are left out of the trail now, in order of name: see [Options].
+func (t *Trail) LeftOut(ctx context.Context) ([]Name, error) {
+	s, err := readState(ctx, t.log)
+	if err != nil {
+		return nil, err
+	}
+	var list []Name
+	for _, out := range s.out {
+		list = append(list, Name{out.Schema, out.Table})
+	}
+	sortNames(list)
+	return list, nil
+}
+
 // lineage reads what tables were up to a position, or one of them by its stream.
 func (t *Trail) lineage(ctx context.Context, stream string, upTo driver.Position) (lineage, error) {
 	abandoned, err := t.abandoned(ctx)
 	if err != nil {
 		return nil, err
 	}
-	item := driver.Item{Types: []string{TableDescribed, SchemaChanged, TableDropped}}
+	item := driver.Item{Types: []string{TableDescribed, SchemaChanged, TableDropped, TableLeftOut}}
 	if stream != "" {
 		item.Streams = []string{stream}
 	}
@@ -94,7 +108,7 @@ func (t *Trail) lineage(ctx context.Context, stream string, upTo driver.Position
 		if group := r.Metadata.Value("group"); abandoned[group] {
 			continue
 		}
-		if r.Type == TableDropped {
+		if r.Type == TableDropped || r.Type == TableLeftOut {
 			l.add(r.Stream, r.Position, nil)
 			continue
 		}

@@ -89,6 +89,11 @@ func (t *transaction) commit(ctx context.Context, end pglogrepl.LSN) error {
 	if err := t.hand(ctx, transactionCommitted, m, t.tags()); err != nil {
 		return err
 	}
+	return t.learn(ctx)
+}
+
+// learn takes up what the transaction made of tables, once it is in the log.
+func (t *transaction) learn(ctx context.Context) error {
 	if len(t.described) == 0 {
 		return nil
 	}
@@ -101,7 +106,7 @@ func (t *transaction) commit(ctx context.Context, end pglogrepl.LSN) error {
 			t.s.state.rereads[d.stream] = d.at
 		}
 	}
-	t.s.status.captures(t.s.state.tables)
+	t.s.status.captures(t.s.state)
 	return nil
 }
 
@@ -143,7 +148,9 @@ func (t *transaction) metadata() driver.Metadata {
 	add("group", t.group)
 	add("lsn", t.lsn.String())
 	add("reason", t.who.Claimed.Reason)
-	add("xid", strconv.FormatUint(uint64(t.xid), 10))
+	if t.xid != 0 {
+		add("xid", strconv.FormatUint(uint64(t.xid), 10))
+	}
 	return md
 }
 

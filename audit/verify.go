@@ -248,7 +248,7 @@ func (v *verification) table(ctx context.Context, name Name) error {
 		return err
 	}
 	if f.table == nil {
-		return notThere("the trail has it as dropped")
+		return notThere("the trail has it as " + f.ended)
 	}
 	if f.vague {
 		return fmt.Errorf("%w: the table was rewritten and is being read again; verify it when that is done", driver.ErrUnavailable)

@@ -41,8 +41,8 @@ key's column, or one argument for each. ` + audit.PointSyntax,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&f.record, "record", "", "record in this store, in stream annals.readings, that the trail is read")
-	cmd.PersistentFlags().StringVar(&f.why, "why", "", "why, for --record")
-	cmd.AddCommand(a.auditInitCommand(), a.auditRunCommand(), a.auditVerifyCommand(), a.auditSealCommand(),
+	cmd.PersistentFlags().StringVar(&f.why, "why", "", "why, for --record and --leave-out")
+	cmd.AddCommand(a.auditInitCommand(), a.auditRunCommand(&f), a.auditVerifyCommand(), a.auditSealCommand(),
 		a.auditLogCommand(&f), a.auditTablesCommand(&f), a.auditTableCommand(&f), a.auditDiffCommand(&f), a.auditBlameCommand(&f), a.auditExportCommand(&f))
 	return cmd
 }

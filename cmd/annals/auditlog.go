@@ -141,9 +141,9 @@ func changed(c *audit.Change) string {
 // tableChanged says what happened to a table, in words.
 func tableChanged(c *audit.Change) string {
 	var d struct {
-		Columns       []audit.Column
-		Query, Reason string
-		Rows          int
+		Columns             []audit.Column
+		Query, Reason, From string
+		Rows                int
 	}
 	if err := json.Unmarshal(c.Data, &d); err != nil {
 		return string(c.Data)
@@ -155,6 +155,8 @@ func tableChanged(c *audit.Change) string {
 		return count(d.Rows, "row")
 	case audit.TableDropped:
 		return d.Reason
+	case audit.TableLeftOut:
+		return "from LSN " + d.From + " on: " + d.Reason
 	}
 	return count(len(d.Columns), "column")
 }

@@ -23,10 +23,12 @@ type auditRunFlags struct {
 	warnMiB   int64
 	sealTo    string
 	sealEvery time.Duration
+	leaveOut  []string
+	takeIn    []string
 	verbose   bool
 }
 
-func (a *app) auditRunCommand() *cobra.Command {
+func (a *app) auditRunCommand(why *auditFlags) *cobra.Command {
 	var f auditRunFlags
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -38,12 +40,20 @@ any time; begun again it goes on where the store ends, each transaction once.
 
 --seal-to writes the running hash of the store regularly to a file, to another store
 or, as -, to standard output; audit verify --against finds any later change by it.
-Keep it where who can write the store cannot.`,
+Keep it where who can write the store cannot.
+
+A table whose changes cannot be captured stops the whole trail, so that nothing is
+missing unseen. --leave-out goes on without it, and records from where on and --why;
+--take-in captures it again, once it can be, beginning with its rows as they are.`,
 		Example: `  annals audit run --postgres postgres://audit@localhost/shop
   annals audit run --postgres postgres://audit@localhost/shop --seal-to /mnt/worm/seals.jsonl
-  annals audit run --postgres postgres://audit@localhost/shop --catch-up`,
+  annals audit run --postgres postgres://audit@localhost/shop --catch-up
+  annals audit run --postgres postgres://audit@localhost/shop --leave-out visits --why 'ticket 7: it lost its key'`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.auditRun(cmd, &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.options.Why = why.why
+			return a.auditRun(cmd, &f)
+		},
 	}
 	f.postgres.flags(cmd)
 	flags := cmd.Flags()
@@ -54,6 +64,8 @@ Keep it where who can write the store cannot.`,
 	flags.BoolVar(&f.options.CatchUp, "catch-up", false, "end once everything that is committed now is in the store")
 	flags.StringVar(&f.sealTo, "seal-to", "", "file, store URL or - to which the running hash is written")
 	flags.DurationVar(&f.sealEvery, "seal-every", time.Minute, "how often")
+	flags.StringArrayVar(&f.leaveOut, "leave-out", nil, "go on without these `tables`, by comma, from where the trail stands; needs --why")
+	flags.StringArrayVar(&f.takeIn, "take-in", nil, "capture these `tables`, which were left out, again")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "say also what is done")
 	return cmd
 }
@@ -65,6 +77,15 @@ func (a *app) auditRun(cmd *cobra.Command, f *auditRunFlags) error {
 	}
 	if f.warnMiB <= 0 || f.sealEvery <= 0 || f.options.StatusInterval <= 0 {
 		return usagef("--warn-mib, --seal-every and --status-every are more than 0")
+	}
+	if f.options.LeaveOut, err = tableNames(f.leaveOut); err != nil {
+		return err
+	}
+	if f.options.TakeIn, err = tableNames(f.takeIn); err != nil {
+		return err
+	}
+	if len(f.options.LeaveOut) > 0 && f.options.Why == "" {
+		return usagef("--leave-out: --why is it left out?")
 	}
 	log, err := a.open(toWrite)
 	if err != nil {

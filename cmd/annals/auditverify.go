@@ -88,6 +88,13 @@ func (a *app) auditVerify(cmd *cobra.Command, f *auditVerifyFlags) error {
 		}{m.Table.String(), m})
 		p.add(item{[]byte(text), []string{m.Table.String(), strings.Join(m.Key, ","), m.Column, shown(m.Trail), shown(m.Live), m.Reason}})
 	}
+	out, err := trail.LeftOut(cmd.Context())
+	if err != nil {
+		return err
+	}
+	for _, name := range out {
+		a.note("note: table %s is left out of the trail, and was not compared", name)
+	}
 	if differ > 0 {
 		return errors.Join(p.finish(), fmt.Errorf("%w: %s", errMismatch, count(differ, "difference")))
 	}
