@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -303,5 +304,42 @@ func TestAMessageThatAnybodySendsDoesNotStopCapture(t *testing.T) {
 	}
 	w.exec("INSERT INTO k VALUES (1)")
 	w.caughtUp()
+	w.verified()
+}
+
+// reading counts how often a log is read.
+type reading struct {
+	driver.Log
+	times atomic.Int64
+}
+
+func (r *reading) Read(ctx context.Context, q driver.Query, o driver.ReadOptions) iter.Seq2[driver.Record, error] {
+	r.times.Add(1)
+	return r.Log.Read(ctx, q, o)
+}
+
+func TestATruncateReadsItsRowsTogether(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE big (id int PRIMARY KEY, v text); INSERT INTO big SELECT n, repeat(n::text, 30000) FROM generate_series(1, 200) n`)
+	log := &reading{Log: w.log}
+	w.log = log
+	w.setUp(nil, "big")
+	w.caughtUp()
+	w.exec("UPDATE big SET v = 'short' WHERE id % 2 = 0; ALTER TABLE big ADD n int")
+	w.exec("BEGIN; INSERT INTO big VALUES (500, 'of this transaction'); UPDATE big SET n = 7 WHERE id = 100; DELETE FROM big WHERE id = 2; TRUNCATE big; COMMIT")
+	before := log.times.Load()
+	w.caughtUp()
+	if n := log.times.Load() - before; n > 100 {
+		t.Errorf("to truncate 200 rows, the log is read %d times", n)
+	}
+	for stream, want := range map[string]string{
+		"public.big-3":   `RowTruncated {"before":{"id":"3","v":"` + strings.Repeat("3", 30000) + `","n":null}}`,
+		"public.big-100": `RowTruncated {"before":{"id":"100","v":"short","n":"7"}}`,
+		"public.big-500": `RowTruncated {"before":{"id":"500","v":"of this transaction","n":null}}`,
+		"public.big-2":   `RowDeleted {"before":{"id":"2","v":"short","n":null}}`,
+	} {
+		if got := w.events(stream); len(got) == 0 || got[len(got)-1] != want {
+			t.Errorf("stream %s ends with %.100q", stream, got)
+		}
+	}
 	w.verified()
 }

@@ -26,44 +26,80 @@ func (s *session) rowsGone(ctx context.Context, t *table, typ string) error {
 		return err
 	}
 	pending := slices.Clone(s.tx.events) // a part may be written meanwhile
-	for _, p := range places {
-		// This may take long, and a server that hears nothing for wal_sender_timeout lets go.
+	for len(places) > 0 {
+		n := 1
+		var data [][]byte
+		if p := places[0]; p.pending > 0 {
+			data = [][]byte{pending[p.pending-1].Data}
+		} else if data, err = s.lastEvents(ctx, t, places); err != nil {
+			return err
+		} else {
+			n = len(data)
+		}
+		for i, p := range places[:n] {
+			// This may take long, and a server that hears nothing for wal_sender_timeout lets go.
+			if err := s.confirm(ctx, false); err != nil {
+				return err
+			}
+			if err := s.rowGone(ctx, t, typ, p, data[i]); err != nil {
+				return err
+			}
+		}
+		places = places[n:]
+	}
+	return nil
+}
+
+// goneBytes is how much of the last events is read at once.
+const goneBytes = 4 << 20
+
+// lastEvents returns the data of the events at the first of places, which are
+// in the log: of as many as fit into goneBytes, one at least. One by one they would each cost a
+// way to the store and back.
+func (s *session) lastEvents(ctx context.Context, t *table, places []place) (data [][]byte, err error) {
+	size := 0
+	q := driver.Query{Items: []driver.Item{{Category: t.stream}}}
+	for r, err := range s.log.Read(ctx, q, driver.ReadOptions{After: places[0].position - 1}) {
+		if err != nil {
+			return nil, err
+		}
 		if err := s.confirm(ctx, false); err != nil {
+			return nil, err
+		}
+		if r.Position != places[len(data)].position {
+			continue
+		}
+		data, size = append(data, bytes.Clone(r.Data)), size+len(r.Data)
+		if size > goneBytes || len(data) == len(places) || places[len(data)].pending > 0 {
+			return data, nil
+		}
+	}
+	return nil, fmt.Errorf("row %s of the trail: the store does not have its event at position %d any more", places[len(data)].stream, places[len(data)].position)
+}
+
+// rowGone records that a row, of whose last event data is, is gone.
+func (s *session) rowGone(ctx context.Context, t *table, typ string, p place, data []byte) error {
+	version := t
+	if p.pending == 0 {
+		version = s.state.lineage.at(t.stream, p.position)
+	}
+	after, err := member(data, "after")
+	if err != nil {
+		return fmt.Errorf("row %s of the trail: %w", p.stream, err)
+	}
+	if version != t {
+		row, _, err := known{bytes.Clone(after), version}.as(t)
+		if err != nil {
 			return err
 		}
-		var data []byte
-		version := t
-		if p.pending > 0 {
-			data = pending[p.pending-1].Data
-		} else {
-			for r, err := range s.log.Read(ctx, driver.Query{}, driver.ReadOptions{After: p.position - 1, UpTo: p.position}) {
-				if err != nil {
-					return err
-				}
-				data, version = r.Data, s.state.lineage.at(t.stream, p.position)
-			}
-		}
-		after, err := member(data, "after")
-		if err != nil {
-			return fmt.Errorf("row %s of the trail: %w", p.stream, err)
-		}
-		if version != t {
-			row, _, err := known{bytes.Clone(after), version}.as(t)
-			if err != nil {
-				return err
-			}
-			if after, err = t.appendRow(nil, row, nil); err != nil {
-				return err
-			}
-		}
-		if !t.full() {
-			s.rows.put(p.stream, known{table: t})
-		}
-		if err := s.tx.add(ctx, p.stream, typ, fmt.Appendf(nil, `{"before":%s}`, after)); err != nil {
+		if after, err = t.appendRow(nil, row, nil); err != nil {
 			return err
 		}
 	}
-	return nil
+	if !t.full() {
+		s.rows.put(p.stream, known{table: t})
+	}
+	return s.tx.add(ctx, p.stream, typ, fmt.Appendf(nil, `{"before":%s}`, after))
 }
 
 // live returns the rows that a table has by the trail, in the order of their last events.
