@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // joining is a table that is going to be captured, once the stream of changes
@@ -71,10 +73,16 @@ func (s *session) lookForTables(ctx context.Context) error {
 			s.passedOver[name] = true
 			continue
 		}
+		if vanished(err) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		d, err := s.describe(ctx, name)
+		if vanished(err) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -87,6 +95,12 @@ func (s *session) lookForTables(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// vanished reports whether an error says that a table is not there any more.
+func vanished(err error) bool {
+	var pg *pgconn.PgError
+	return errors.Is(err, pgx.ErrNoRows) || errors.As(err, &pg) && pg.Code == "42P01"
 }
 
 func (s *session) join(ctx context.Context, name Name) error {
@@ -119,13 +133,16 @@ func (s *session) joinStep(ctx context.Context) error {
 // takeIn begins to capture a table, which is read as it is.
 func (s *session) takeIn(ctx context.Context, name Name) error {
 	err := capturable(ctx, s.sql, name)
-	if errors.As(err, new(*RefusedError)) {
+	if errors.As(err, new(*RefusedError)) || vanished(err) {
 		return nil // it was changed meanwhile; the stream will tell
 	}
 	if err != nil {
 		return err
 	}
 	d, err := s.describe(ctx, name)
+	if vanished(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -141,6 +141,14 @@ func TestATableThatIsPublishedLaterIsRead(t *testing.T) {
 	if table, err := w.trail().Table(t.Context(), public("later"), audit.Point{}); err != nil || table.Len() != 2500 {
 		t.Errorf("the table has %v rows, %v", table, err)
 	}
+	w.exec("ALTER TABLE keyless ADD n int; INSERT INTO keyless VALUES (1)")
+	w.wantRefused("table public.keyless", "no primary key", "--leave-out")
+	w.o.LeaveOut, w.o.Why = []audit.Name{public("keyless"), public("there is none")}, "it has no key"
+	w.caughtUp()
+	w.o.LeaveOut = nil
+	w.exec("INSERT INTO keyless VALUES (2); DELETE FROM later WHERE id = 1")
+	w.caughtUp()
+	w.verified()
 }
 
 // Where no row changes while a table has no key, nothing has to be left out.

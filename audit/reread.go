@@ -115,7 +115,7 @@ func (s *session) rereadFailed(err error) error {
 	t := s.reread.table
 	s.endReread()
 	var pg *pgconn.PgError
-	if gone := errors.Is(err, pgx.ErrNoRows) || errors.As(err, &pg) && pg.Code == "42P01"; gone && !s.triggered {
+	if vanished(err) && !s.triggered {
 		delete(s.state.rereads, t.stream) // nothing in the stream is going to say that it was dropped
 		return nil
 	}
