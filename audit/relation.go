@@ -112,8 +112,8 @@ func identifies(m *pglogrepl.RelationMessage, t *table) bool {
 }
 
 func unidentified(name Name) error {
-	return &RefusedError{What: "table " + name.String(), Reason: "its replica identity is an index without its primary key, so that a change does not say of which row it is",
-		Mend: fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL before a row changes; what was changed before cannot be captured", name.SQL()), table: name}
+	return &RefusedError{What: "table " + name.String(), table: name,
+		Reason: fmt.Sprintf("its replica identity is an index without its primary key, so that what changes before ALTER TABLE %s REPLICA IDENTITY FULL does not say of which row it is", name.SQL())}
 }
 
 // anew reports whether rows may have values that no message told: a column was
