@@ -169,4 +169,23 @@ func TestAKeyOnANewColumnInSteps(t *testing.T) {
 	if last := stream[len(stream)-1]; !strings.Contains(last, "DROP COLUMN n") || !strings.Contains(last, "ADD PRIMARY KEY (v)") {
 		t.Errorf("the last change of the table is %s", last)
 	}
+
+	// While capture looks it has no key, and then it has one.
+	w.exec("ALTER TABLE k DROP COLUMN v, ADD a int")
+	w.wantRefused("table public.k", "no primary key")
+	w.exec("UPDATE k SET a = 1 WHERE false; ALTER TABLE k ADD b int GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
+	w.caughtUp()
+	w.verified()
+
+	// Capture is stopped between the commands.
+	w.exec("ALTER TABLE k DROP COLUMN b, ADD c int GENERATED ALWAYS AS IDENTITY")
+	between := w.lsn()
+	w.exec("ALTER TABLE k ADD PRIMARY KEY (c)")
+	w.o.Until = between
+	if err := audit.Capture(t.Context(), w.url, w.log, &w.o); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("INSERT INTO k (a) VALUES (5)")
+	w.caughtUp()
+	w.verified()
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -469,5 +471,41 @@ func TestPictures(t *testing.T) {
 			fits(carol, "the list")
 			carol.Shoot(fmt.Sprintf("list-%d-%s", width, scheme))
 		}
+	}
+}
+
+// A server that was restored from a backup has lost what the pages have: they
+// take its text, and what was not sent is kept.
+func TestARestoredServerCostsNothingThatIsUnsent(t *testing.T) {
+	s := serve(t)
+	b := chromium.Start(t)
+	path := s.text("Restored")
+	ann, bob := s.writer(b, "Ann", path), s.writer(b, "Bob", path)
+	ann.keys("one")
+	together(t, ann, bob)
+	s.kill()
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := os.CopyFS(backup, os.DirFS(s.store)); err != nil {
+		t.Fatal(err)
+	}
+	s.restart()
+	together(t, ann, bob)
+	ann.keys(" two")
+	together(t, ann, bob)
+	bob.press("offline")
+	bob.caret(0)
+	bob.keys("unsent ")
+	s.kill()
+	if err := errors.Join(os.RemoveAll(s.store), os.CopyFS(s.store, os.DirFS(backup))); err != nil {
+		t.Fatal(err)
+	}
+	s.restart()
+	bob.press("offline")
+	bob.refused("has a version that the text has not reached")
+	if got := bob.unsent(); got != "unsent " {
+		t.Errorf("of what was not sent the page keeps %q", got)
+	}
+	if got := together(t, ann, bob); got != "one" {
+		t.Errorf("the pages have %q", got)
 	}
 }
