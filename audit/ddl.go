@@ -25,7 +25,6 @@ type ddl struct {
 
 // altered takes a command that made a table something else, or may have.
 func (s *session) altered(ctx context.Context, d *ddl) error {
-	name := Name{d.Schema, d.Name}
 	var was *table
 	for _, t := range s.state.tables {
 		if t.OID == d.Table {
@@ -48,13 +47,17 @@ func (s *session) altered(ctx context.Context, d *ddl) error {
 			return s.tx.odd("annals.ddl", fmt.Errorf("nothing in the catalog bears it out that table %s was changed", was.name))
 		}
 	}
+	name, seenBy := Name{d.Schema, d.Name}, "trigger"
+	if d.Command == "" {
+		seenBy = "catalog"
+	}
 	if was.name != name {
 		if err := s.retire(ctx, was, "it is now "+name.String()); err != nil {
 			return err
 		}
 	}
 	now := description{Schema: d.Schema, Table: d.Name, OID: d.Table, Columns: d.Columns, Key: d.Key, Identity: d.Identity,
-		Omitted: was.Omitted, SeenBy: "trigger", Command: d.Command, Query: text(&d.Query), Unproven: !guarded}
+		Omitted: was.Omitted, SeenBy: seenBy, Command: d.Command, Query: text(&d.Query), Unproven: !guarded}
 	if before := s.unnamed[d.Table]; before != nil {
 		now.Query = text(new(before.query + "; " + d.Query))
 	}
@@ -158,7 +161,8 @@ func (s *session) dropped(ctx context.Context, d *ddl) error {
 
 // borneOut reports whether the catalog has it that a transaction changed a
 // table, as a message says that anyone may have sent: the table is what the message says, and not
-// what it was, or something of it was written by that transaction or later, or it is gone.
+// what it was, or something of it was written by that transaction or later, or it is gone. Where the trail has
+// the table as it is, no message of another change can still come, and so d becomes what it is.
 func (s *session) borneOut(ctx context.Context, d *ddl, was *table) (bool, error) {
 	var name Name
 	var written bool
@@ -174,8 +178,6 @@ func (s *session) borneOut(ctx context.Context, d *ddl, was *table) (bool, error
 		return true, nil // it was dropped since, and the stream will tell
 	case err != nil:
 		return false, fmt.Errorf("look at table %s: %w", was.name, err)
-	case written:
-		return true, nil
 	}
 	is, err := s.describe(ctx, name)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -187,7 +189,13 @@ func (s *session) borneOut(ctx context.Context, d *ddl, was *table) (bool, error
 	same := func(schema, table string, columns []Column, key []string, identity string) bool {
 		return schema == is.Schema && table == is.Table && sameColumns(columns, is.Columns) && slices.Equal(key, is.Key) && identity == is.Identity
 	}
-	return same(d.Schema, d.Name, d.Columns, d.Key, d.Identity) && !same(was.Schema, was.Table, was.Columns, was.Key, was.Identity), nil
+	asSaid, asKnown := same(d.Schema, d.Name, d.Columns, d.Key, d.Identity), same(was.Schema, was.Table, was.Columns, was.Key, was.Identity)
+	if written && asKnown && !asSaid {
+		// There may have been a change that was taken back, and wrote rows.
+		*d = ddl{Table: d.Table, Schema: is.Schema, Name: is.Table, Columns: is.Columns, Key: is.Key, Identity: is.Identity}
+		s.tx.rewritten[d.Table] = true
+	}
+	return written || asSaid && !asKnown, nil
 }
 
 // retire ends a table, and every row of it.

@@ -128,6 +128,26 @@ func TestForgedMessagesOfTablesAreNotBelieved(t *testing.T) {
 	if got := w.events("public.f"); len(got) != 1 {
 		t.Errorf("of the table the trail says %q", got)
 	}
+	// Nor in a transaction that is older than a true change.
+	old := dial(t, w.url)
+	if _, err := old.Exec(t.Context(), "BEGIN"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Exec(t.Context(), "SELECT pg_current_xact_id()"); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("ALTER TABLE f ADD late int")
+	w.caughtUp()
+	if _, err := old.PgConn().Exec(t.Context(), `SET LOCAL ROLE mallory_of_tables; SELECT pg_logical_emit_message(true, 'annals.ddl', json_build_object('table', 'f'::regclass::oid::bigint,
+		'schema', 'public', 'name', 'forged', 'command', 'ALTER TABLE', 'query', 'forged', 'identity', 'f', 'columns', '[{"name":"v","type":"text","number":2}]'::json, 'key', '[]'::json)::text); COMMIT`).ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("UPDATE f SET late = 1 WHERE id = 2")
+	w.caughtUp()
+	w.verified()
+	if got := w.events("public.f"); len(got) != 3 || strings.Contains(strings.Join(got, ""), "forged") {
+		t.Errorf("of the table the trail says %q", got)
+	}
 	// What is true is believed, and says that it could have been sent by anyone.
 	w.exec("ALTER TABLE f ADD n int; ALTER TABLE f DROP CONSTRAINT f_pkey, ADD PRIMARY KEY (v)")
 	w.caughtUp()
