@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 
 	"github.com/annals-db/annals/projection"
 	"github.com/annals-db/annals/projection/declared"
@@ -19,24 +18,19 @@ func (o *projecting) each(ctx context.Context, a *app, versions []*declared.Vers
 		return err
 	}
 	here := &sync.Map{}
+	var names []string
 	for _, v := range versions {
 		here.Store(v.Name+" "+v.Version, true)
+		names = append(names, v.Name)
 	}
 	inner, cancel := context.WithCancel(ctx)
-	errs := make([]error, len(runners))
-	var wg sync.WaitGroup
-	var left atomic.Int64
-	left.Store(int64(len(runners)))
-	for i, r := range runners {
-		wg.Go(func() {
-			errs[i] = o.runOn(inner, a, here, versions[i], r)
-			if left.Add(-1) > 0 && tell && errs[i] != nil {
-				a.logger().Error("a projection has stopped; others go on", "projection", versions[i].Name, "error", errs[i])
-			}
-		})
-	}
+	var errs []error
 	ended := make(chan struct{})
-	go func() { defer close(ended); wg.Wait(); cancel() }()
+	go func() {
+		defer close(ended)
+		errs = a.eachForItself(inner, "projection", names, tell, func(i int) error { return o.runOn(inner, a, here, versions[i], runners[i]) })
+		cancel()
+	}()
 	err = f(inner, runners)
 	cancel()
 	<-ended

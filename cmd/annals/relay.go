@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -68,23 +66,13 @@ own: a store that keeps how far it is, such as file:relay-state.`,
 // runRelays runs relays, each for itself: what ends one leaves the others
 // running. What ended them is returned, and told at once where others go on.
 func (a *app) runRelays(ctx context.Context, names []string, all map[string]*relay.Relay, caughtUp bool) error {
-	errs := make([]error, len(names))
-	var wg sync.WaitGroup
-	var left atomic.Int64
-	left.Store(int64(len(names)))
-	for i, name := range names {
-		wg.Go(func() {
-			if caughtUp {
-				_, errs[i] = all[name].Drain(ctx)
-			} else {
-				errs[i] = all[name].Run(ctx)
-			}
-			if left.Add(-1) > 0 && errs[i] != nil && ctx.Err() == nil {
-				a.logger().Error("a relay has stopped; others go on", "relay", name, "error", errs[i])
-			}
-		})
-	}
-	wg.Wait()
+	errs := a.eachForItself(ctx, "relay", names, true, func(i int) (err error) {
+		if caughtUp {
+			_, err = all[names[i]].Drain(ctx)
+			return err
+		}
+		return all[names[i]].Run(ctx)
+	})
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
