@@ -21,7 +21,7 @@ func (t *Trail) Blame(ctx context.Context, name Name, key []string, p Point) ([]
 		return nil, err
 	}
 	stream := name.Stream()
-	lineage, err := t.lineage(ctx, stream, b.position)
+	lineage, err := t.lineage(ctx, stream, b.position, nil)
 	if err != nil {
 		return nil, err
 	}

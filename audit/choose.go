@@ -100,7 +100,7 @@ func (s *session) lookForTables(ctx context.Context) error {
 // vanished reports whether an error says that a table is not there any more.
 func vanished(err error) bool {
 	var pg *pgconn.PgError
-	return errors.Is(err, pgx.ErrNoRows) || errors.As(err, &pg) && pg.Code == "42P01"
+	return errors.Is(err, pgx.ErrNoRows) || errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000") // its schema neither
 }
 
 func (s *session) join(ctx context.Context, name Name) error {

@@ -86,7 +86,7 @@ func (q *question) column(ctx context.Context) (err error) {
 		return nil
 	}
 	stream := q.f.Table.Stream()
-	if q.lineage, err = q.trail.lineage(ctx, stream, q.upTo); err != nil {
+	if q.lineage, err = q.trail.lineage(ctx, stream, q.upTo, nil); err != nil {
 		return err
 	}
 	for _, v := range slices.Backward(q.lineage[stream]) {

@@ -62,7 +62,12 @@ func (t *Trail) Tables(ctx context.Context, p Point) ([]Name, error) {
 	if err != nil {
 		return nil, err
 	}
-	lineage, err := t.lineage(ctx, "", bound.position)
+	return t.tables(ctx, bound.position, nil)
+}
+
+// tables returns the tables of the trail at a position, in order of name.
+func (t *Trail) tables(ctx context.Context, at driver.Position, skip skipper) ([]Name, error) {
+	lineage, err := t.lineage(ctx, "", at, skip)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +96,7 @@ func (t *Trail) LeftOut(ctx context.Context) ([]Name, error) {
 }
 
 // lineage reads what tables were up to a position, or one of them by its stream.
-func (t *Trail) lineage(ctx context.Context, stream string, upTo driver.Position) (lineage, error) {
+func (t *Trail) lineage(ctx context.Context, stream string, upTo driver.Position, skip skipper) (lineage, error) {
 	abandoned, err := t.abandoned(ctx)
 	if err != nil {
 		return nil, err
@@ -105,7 +110,7 @@ func (t *Trail) lineage(ctx context.Context, stream string, upTo driver.Position
 		if err != nil {
 			return nil, err
 		}
-		if group := r.Metadata.Value("group"); abandoned[group] {
+		if group := r.Metadata.Value("group"); abandoned[group] || skip != nil && skip(r.Metadata.Value("xid")) {
 			continue
 		}
 		if r.Type == TableDropped || r.Type == TableLeftOut {

@@ -25,14 +25,16 @@ type VerifyOptions struct {
 	Checked func(table Name, rows int)
 }
 
-// Mismatch is a row that is not the same in the trail and in the live table.
+// Mismatch is a row, or a table, that is not the same in the trail and in the live database.
 type Mismatch struct {
 	Table  Name     `json:"-"`
-	Key    []string `json:"key"`
-	Column string   `json:"column,omitempty"` // "" where a whole row is missing
+	Key    []string `json:"key"`              // nil of a table
+	Column string   `json:"column,omitempty"` // "" of a whole row or table
 	Trail  *string  `json:"trail"`            // its value, nil for NULL
 	Live   *string  `json:"live"`
-	Reason string   `json:"reason"` // "values differ", "not in the live table", "not in the trail"
+	// Reason is "values differ", "not in the live table", "not in the trail",
+	// "columns differ" or "the live database has no such table".
+	Reason string `json:"reason"`
 }
 
 // Verify compares tables, without any all of the trail, as rebuilt from the
@@ -67,26 +69,11 @@ func (t *Trail) verify(ctx context.Context, url string, tables []Name, o *Verify
 		return connectError(err)
 	}
 	defer shut(conn)
-	known, err := t.Tables(ctx, Point{})
-	if err != nil {
-		return err
-	}
-	if len(tables) == 0 {
-		tables = known
-	}
-	for _, name := range tables {
-		if !slices.Contains(known, name) {
-			return notThere(fmt.Sprintf("the trail has no table %s", name))
-		}
-	}
 	v := &verification{trail: t, conn: conn, o: o, found: found}
 	if err := v.database(ctx); err != nil {
 		return err
 	}
-	if err := v.moment(ctx, tables); err != nil {
-		return err
-	}
-	if err := v.captured(ctx, url); err != nil {
+	if tables, err = v.begin(ctx, url, tables); err != nil {
 		return err
 	}
 	for _, name := range tables {
@@ -104,10 +91,50 @@ type verification struct {
 	o     *VerifyOptions
 	found func(Mismatch) bool
 
+	tx     pgx.Tx        // has the snapshot
 	lsn    pglogrepl.LSN // everything that the snapshot shows was committed before
 	skip   skipper       // the transactions up to lsn that the snapshot does not show
+	gone   []Name        // those asked for that the snapshot does not have
 	looked bool          // whether the slot was looked into
 	at     driver.Position
+}
+
+// begin takes a moment at which to compare tables, without any all, waits until
+// the trail has it, and returns those to compare.
+func (v *verification) begin(ctx context.Context, url string, tables []Name) ([]Name, error) {
+	now, err := v.trail.Tables(ctx, Point{})
+	if err != nil {
+		return nil, err
+	}
+	if len(tables) > 0 {
+		if err := v.moment(ctx, tables); err != nil {
+			return nil, err
+		}
+		for _, name := range v.gone {
+			if !slices.Contains(now, name) {
+				return nil, notThere(fmt.Sprintf("the trail has no table %s", name))
+			}
+		}
+		return tables, v.captured(ctx, url)
+	}
+	// What the trail has now may be behind the moment: tables are renamed, dropped and added.
+	for locked := now; ; locked = now {
+		if err := v.moment(ctx, locked); err != nil {
+			return nil, err
+		}
+		if err := v.captured(ctx, url); err != nil {
+			return nil, err
+		}
+		if now, err = v.trail.tables(ctx, v.at, v.skip); err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(now, func(n Name) bool { return !slices.Contains(locked, n) }) {
+			return now, nil
+		}
+		if err := v.tx.Rollback(ctx); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // database looks whether the live database is that of the trail.
@@ -123,19 +150,27 @@ func (v *verification) database(ctx context.Context) error {
 	return nil
 }
 
-// moment takes a snapshot of the live database.
+// moment takes a snapshot of the live database, in which tables stay as they are.
 func (v *verification) moment(ctx context.Context, tables []Name) error {
-	if _, err := v.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
+	var err error
+	if v.tx, err = v.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
 		return err
 	}
 	// The locks keep the tables as the snapshot, which is taken after them, has them.
+	v.gone = nil
 	for _, name := range tables {
-		if _, err := v.conn.Exec(ctx, "LOCK TABLE ONLY "+name.SQL()+" IN ACCESS SHARE MODE"); err != nil {
+		err := pgx.BeginFunc(ctx, v.tx, func(tx pgx.Tx) error { // in a savepoint
+			_, err := tx.Exec(ctx, "LOCK TABLE ONLY "+name.SQL()+" IN ACCESS SHARE MODE")
+			return err
+		})
+		if vanished(err) {
+			v.gone = append(v.gone, name)
+		} else if err != nil {
 			return fmt.Errorf("verify table %s: %w", name, err)
 		}
 	}
 	var snapshot, lsn string
-	err := v.conn.QueryRow(ctx, "SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text").Scan(&snapshot, &lsn)
+	err = v.tx.QueryRow(ctx, "SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text").Scan(&snapshot, &lsn)
 	if err != nil {
 		return fmt.Errorf("take a snapshot of the live database: %w", err)
 	}
@@ -249,6 +284,12 @@ func (v *verification) table(ctx context.Context, name Name) error {
 	}
 	if f.table == nil {
 		return notThere("the trail has it as " + f.ended)
+	}
+	if slices.Contains(v.gone, name) {
+		if !v.found(Mismatch{Table: name, Reason: "the live database has no such table"}) {
+			return errStopped
+		}
+		return nil
 	}
 	if f.vague {
 		return fmt.Errorf("%w: the table was rewritten and is being read again; verify it when that is done", driver.ErrUnavailable)

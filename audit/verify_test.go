@@ -2,9 +2,15 @@ package audit_test
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/annals-db/annals/audit"
 )
 
 // TestVerifyIsExactWhileRowsChange verifies again and again while writers go on;
@@ -34,4 +40,45 @@ func TestVerifyIsExactWhileRowsChange(t *testing.T) {
 	cancel()
 	writers.Wait()
 	w.verified()
+}
+
+// TestVerifyOfAllComparesTheTablesOfItsMoment verifies while capture is behind,
+// so that the trail does not have yet what became of the tables.
+func TestVerifyOfAllComparesTheTablesOfItsMoment(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE one (id int PRIMARY KEY); INSERT INTO one VALUES (1); CREATE TABLE two (id int PRIMARY KEY)`)
+	w.setUp(nil, "one", "two")
+	w.url = lagging(t, w.url, 300*time.Millisecond)
+	w.begun()
+	w.exec("ALTER TABLE one RENAME TO uno; INSERT INTO uno VALUES (2); DROP TABLE two")
+	compared := map[audit.Name]int{}
+	for m, err := range w.trail().Verify(t.Context(), w.url, nil, &audit.VerifyOptions{Checked: func(n audit.Name, rows int) { compared[n] = rows }}) {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	if want := map[audit.Name]int{{Schema: "public", Table: "uno"}: 2}; !maps.Equal(compared, want) {
+		t.Errorf("compared %v", compared)
+	}
+	w.stop()
+}
+
+func TestVerifySaysWhichTableIsNotThere(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE a (id int PRIMARY KEY); CREATE SCHEMA s; CREATE TABLE s.b (id int PRIMARY KEY); CREATE TABLE c (id int PRIMARY KEY); INSERT INTO c VALUES (1)`)
+	w.setUp(&audit.Setup{NoEventTrigger: true}, "a", "s.b", "c")
+	w.caughtUp()
+	w.exec("DROP TABLE a; DROP SCHEMA s CASCADE") // without an event trigger the trail never has it
+	w.caughtUp()
+	c := audit.Name{Schema: "public", Table: "c"}
+	for _, names := range [][]audit.Name{nil, {{Schema: "public", Table: "a"}, {Schema: "s", Table: "b"}, c}} {
+		var found []string
+		o := &audit.VerifyOptions{Checked: func(n audit.Name, rows int) { found = append(found, fmt.Sprintf("%s: %d rows", n, rows)) }}
+		for m, err := range w.trail().Verify(t.Context(), w.url, names, o) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, fmt.Sprintf("%s: %s", m.Table, m.Reason))
+		}
+		slices.Sort(found)
+		if want := []string{"public.a: the live database has no such table", "public.c: 1 rows", "s.b: the live database has no such table"}; !slices.Equal(found, want) {
+			t.Errorf("of %v: %q", names, found)
+		}
+	}
 }
