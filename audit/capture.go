@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/annals-db/annals/driver"
@@ -128,4 +129,14 @@ func currentLSN(ctx context.Context, q queryer) (pglogrepl.LSN, error) {
 		return 0, fmt.Errorf("ask where the server's log ends: %w", err)
 	}
 	return pglogrepl.ParseLSN(text)
+}
+
+// flushSoon has the server flush what is in its log by now. Without a commit
+// behind it the server may leave for long what it logs by itself, such as the pruning of a page,
+// and only what is flushed is sent. The transaction has an ID and no more.
+func flushSoon(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, "SELECT pg_current_xact_id()"); err != nil {
+		return fmt.Errorf("have the server flush its log: %w", err)
+	}
+	return nil
 }

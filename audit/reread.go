@@ -277,11 +277,10 @@ func readChunk(ctx context.Context, conn *pgx.Conn, t *table, after []value, siz
 	if err := conn.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&text); err != nil {
 		return c, err
 	}
-	c.watermark, err = pglogrepl.ParseLSN(text)
-	if in := c.watermark % 8192; in <= 40 {
-		c.watermark -= in // the header of a page that has no record yet
+	if c.watermark, err = pglogrepl.ParseLSN(text); err != nil {
+		return c, err
 	}
-	return c, err
+	return c, flushSoon(ctx, conn)
 }
 
 // chunkRows selects by the key that was, so that a key that is not there any more is an error.

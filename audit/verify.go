@@ -229,6 +229,9 @@ func (v *verification) captured(ctx context.Context, url string) error {
 		return connectError(err)
 	}
 	defer shut(conn)
+	if err := flushSoon(ctx, conn); err != nil {
+		return err
+	}
 	for end := time.Now().Add(v.o.Wait); ; {
 		b, err := v.trail.resolve(ctx, Point{})
 		if err != nil {
