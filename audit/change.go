@@ -89,10 +89,14 @@ func (s *session) told(ctx context.Context, m *pglogrepl.LogicalDecodingMessage)
 		if err := json.Unmarshal(m.Content, &d); err != nil {
 			return s.tx.odd(m.Prefix, err)
 		}
-		if m.Prefix == "annals.drop" {
-			return s.dropped(ctx, &d)
+		shown, err := s.settled(ctx)
+		if err != nil {
+			return err
 		}
-		return s.altered(ctx, &d)
+		if m.Prefix == "annals.drop" {
+			return s.dropped(ctx, &d, shown)
+		}
+		return s.altered(ctx, &d, shown)
 	}
 	return nil
 }
@@ -103,6 +107,9 @@ func (s *session) tableOf(ctx context.Context, relation uint32) (*table, error) 
 		return nil, unnamed
 	}
 	if m, ok := s.pending[relation]; ok {
+		if _, err := s.settled(ctx); err != nil {
+			return nil, err
+		}
 		if err := s.relation(ctx, m); err != nil {
 			return nil, err
 		}

@@ -23,8 +23,9 @@ type ddl struct {
 	Identity string
 }
 
-// altered takes a command that made a table something else, or may have.
-func (s *session) altered(ctx context.Context, d *ddl) error {
+// altered takes a command that made a table something else, or may have. The
+// catalog is asked whether that is true if it shows the transaction.
+func (s *session) altered(ctx context.Context, d *ddl, shown bool) error {
 	var was *table
 	for _, t := range s.state.tables {
 		if t.OID == d.Table {
@@ -38,7 +39,7 @@ func (s *session) altered(ctx context.Context, d *ddl) error {
 		return s.tx.odd("annals.ddl", errors.New("it describes no table"))
 	}
 	guarded := s.guarded.Load()
-	if !guarded {
+	if !guarded && shown {
 		believed, err := s.borneOut(ctx, d, was)
 		if err != nil {
 			return err
@@ -141,8 +142,9 @@ func (t *transaction) rereads(of *table) bool {
 	return false
 }
 
-// dropped takes a command that dropped a table.
-func (s *session) dropped(ctx context.Context, d *ddl) error {
+// dropped takes a command that dropped a table. The catalog is asked whether
+// that is true if it shows the transaction.
+func (s *session) dropped(ctx context.Context, d *ddl, shown bool) error {
 	for _, t := range s.state.tables {
 		if t.OID != d.Table {
 			continue
@@ -151,7 +153,7 @@ func (s *session) dropped(ctx context.Context, d *ddl) error {
 		if err := s.sql.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_class WHERE oid = $1)", d.Table).Scan(&there); err != nil {
 			return fmt.Errorf("look at table %s: %w", t.name, err)
 		}
-		if there {
+		if there && shown {
 			return s.tx.odd("annals.drop", fmt.Errorf("table %s is there", t.name))
 		}
 		return s.retire(ctx, t, d.Command+": "+text(&d.Query))

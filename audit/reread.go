@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/jackc/pglogrepl"
@@ -22,6 +23,8 @@ import (
 type reread struct {
 	table  *table // as it is described in the log now
 	since  driver.Position
+	first  bool // there was no such table in the trail before
+	logger *slog.Logger
 	chunks chan chunk
 	next   chan struct{} // asks for the next chunk
 	cancel context.CancelFunc
@@ -95,7 +98,7 @@ func (s *session) passed() pglogrepl.LSN { return max(s.received, s.state.end) }
 func (s *session) beginReread(ctx context.Context, t *table, since driver.Position) {
 	s.o.Logger.Info("a table is read again", "table", t.name.String())
 	ctx, cancel := context.WithCancel(ctx)
-	r := &reread{table: t, since: since, chunks: make(chan chunk), next: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{})}
+	r := &reread{table: t, since: since, first: !s.state.lineage.before(t.stream, since), logger: s.o.Logger, chunks: make(chan chunk), next: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{})}
 	s.reread = r
 	go r.read(ctx, s.url, s.o.ChunkRows)
 }
@@ -233,6 +236,12 @@ func (r *reread) read(ctx context.Context, url string, size int) {
 		return
 	}
 	defer shut(conn)
+	if r.first {
+		if err := r.writersBefore(ctx, conn); err != nil {
+			send(chunk{err: fmt.Errorf("read table %s: %w", r.table.name, err)})
+			return
+		}
+	}
 	var after []value
 	for {
 		c, err := readChunk(ctx, conn, r.table, after, size)

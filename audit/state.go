@@ -52,6 +52,17 @@ func (l lineage) at(stream string, p driver.Position) *table {
 	return nil
 }
 
+// before reports whether there was a table just before a position.
+func (l lineage) before(stream string, p driver.Position) bool {
+	there := false
+	for _, v := range l[stream] {
+		if v.since < p {
+			there = v.table != nil
+		}
+	}
+	return there
+}
+
 // capture selects the events of the capture.
 func capture(types ...string) driver.Query {
 	return driver.Query{Items: []driver.Item{{Category: captureCategory, Types: types}}}

@@ -29,6 +29,7 @@ type transaction struct {
 
 	described []describedAt   // what this transaction made of tables
 	rewritten map[uint32]bool // tables that are being rewritten, by OID
+	settled   bool            // the catalog is known to show it
 }
 
 // describedAt is a description in a transaction: the event that has it.
