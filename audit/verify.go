@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/annals-db/annals/driver"
 )
@@ -272,11 +273,12 @@ func (v *verification) nothingMissing(ctx context.Context, conn *pgx.Conn) bool 
 	if v.looked {
 		return false // nobody has moved it since
 	}
-	v.looked = true
 	var n int
 	err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_logical_slot_peek_binary_changes($1, $2::text::pg_lsn, 1, 'proto_version', '1', 'publication_names', $3, 'messages', 'true')",
 		v.trail.Started.Slot, v.lsn.String(), quote(v.trail.Started.Publication)).Scan(&n)
-	return err == nil && n == 0 // else capture has to get there
+	var pg *pgconn.PgError
+	v.looked = !errors.As(err, &pg) || pg.Code != "55006" // that somebody uses it after all
+	return err == nil && n == 0                           // else capture has to get there
 }
 
 // table compares one table.

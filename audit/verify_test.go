@@ -99,3 +99,29 @@ func TestVerifyNeedsNoWritersToGetThere(t *testing.T) {
 	}
 	w.stop()
 }
+
+// TestVerifyBesideCaptureThatComesAndGoes has capture run again and again for a
+// moment, as a job does that catches up, so that the slot is in use now and then.
+func TestVerifyBesideCaptureThatComesAndGoes(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE k (id int PRIMARY KEY)`)
+	w.setUp(nil, "k")
+	w.caughtUp()
+	w.o.Until = w.lsn() // everything is in the trail, so that each ends when it has begun
+	ctx, cancel := context.WithCancel(t.Context())
+	var jobs sync.WaitGroup
+	jobs.Go(func() {
+		for ctx.Err() == nil {
+			if err := audit.Capture(ctx, w.url, w.log, &w.o); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 20 {
+		w.exec("CREATE SEQUENCE x; DROP SEQUENCE x") // of which the stream has nothing
+		for m, err := range w.trail().Verify(t.Context(), w.url, nil, &audit.VerifyOptions{Wait: 10 * time.Second}) {
+			t.Fatalf("%+v, %v", m, err)
+		}
+	}
+	cancel()
+	jobs.Wait()
+}
