@@ -40,7 +40,7 @@ func (t *Trail) Blame(ctx context.Context, name Name, key []string, p Point) ([]
 			values, who = nil, nil
 			continue
 		}
-		row, _, err := known{c.After, lineage.at(stream, c.Position)}.as(now)
+		row, _, err := known{after: c.After, table: lineage.at(stream, c.Position)}.as(now)
 		if err != nil {
 			return nil, err
 		}

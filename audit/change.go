@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pglogrepl"
 )
@@ -202,17 +203,18 @@ func (s *session) updated(ctx context.Context, m *pglogrepl.UpdateMessage) error
 			return err
 		}
 	}
+	keyOnly := false // of was only the key is known
 	if m.OldTupleType != 'O' {
 		key := row
 		if was != nil {
 			key = was
 		}
+		sent := was
 		if was, stale, err = s.before(ctx, t, key); err != nil {
 			return err
 		}
-		if was == nil && m.OldTuple != nil {
-			was, _ = t.tuple(m.OldTuple)
-			return s.moved(ctx, t, was, row, true, nil)
+		if was == nil && sent != nil {
+			was, keyOnly = sent, true
 		}
 	}
 	var old []string // values that may not be what they are now
@@ -220,21 +222,33 @@ func (s *session) updated(ctx context.Context, m *pglogrepl.UpdateMessage) error
 		if !row[i].unchanged {
 			continue
 		}
-		if was == nil {
-			return fmt.Errorf("table %s: row %s: the value of column %q was not sent, since it did not change, and the trail does not know the row",
-				t.name, t.rowStream(row), t.Columns[i].Name)
+		name := t.Columns[i].Name
+		if was == nil || keyOnly && !t.isKey(i) {
+			if !s.awaited(t) {
+				return fmt.Errorf("table %s: row %s: the value of column %q was not sent, since it did not change, and the trail does not know the row",
+					t.name, t.rowStream(row), name)
+			}
+			row[i], old = value{null: true}, append(old, name)
+			continue
 		}
 		row[i] = was[i]
-		for _, name := range stale {
-			if name == t.Columns[i].Name {
-				old = append(old, name)
-			}
+		if slices.Contains(stale, name) {
+			old = append(old, name)
 		}
 	}
 	if was != nil && t.rowStream(was) != t.rowStream(row) {
-		return s.moved(ctx, t, was, row, false, old)
+		return s.moved(ctx, t, was, row, keyOnly, old)
+	}
+	if keyOnly {
+		was = nil
 	}
 	return s.record(ctx, t, RowUpdated, rowChange{before: was, after: row, stale: old})
+}
+
+// awaited reports whether t is going to be read again, with the rows that the
+// trail does not know yet.
+func (s *session) awaited(t *table) bool {
+	return s.state.rereads[t.stream] != 0 || s.tx.rereads(t)
 }
 
 // moved records a change of the key: one row goes and another comes.

@@ -236,12 +236,12 @@ func (l *lookahead) before(r *driver.Record) ([]byte, error) {
 // at returns a row, known under the columns of another version of the table,
 // under those of f; what has been dropped in between is as was has it.
 func (f *folded) at(text []byte, version *table, was foldedRow, there bool) ([]byte, error) {
-	row, _, err := known{text, version}.as(f.table)
+	row, _, err := known{after: text, table: version}.as(f.table)
 	if err != nil {
 		return nil, err
 	}
 	if there {
-		old, _, err := known{was.after, was.table}.as(f.table)
+		old, _, err := known{after: was.after, table: was.table}.as(f.table)
 		if err != nil {
 			return nil, err
 		}

@@ -88,7 +88,7 @@ func (s *session) rowGone(ctx context.Context, t *table, typ string, p place, da
 		return fmt.Errorf("row %s of the trail: %w", p.stream, err)
 	}
 	if version != t {
-		row, _, err := known{bytes.Clone(after), version}.as(t)
+		row, _, err := known{after: bytes.Clone(after), table: version}.as(t)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func (s *session) record(ctx context.Context, t *table, typ string, c rowChange)
 	}
 	stream := t.rowStream(key)
 	if !t.full() {
-		k := known{table: t}
+		k := known{table: t, stale: c.stale}
 		if c.after != nil {
 			if k.after, err = member(data, "after"); err != nil {
 				return err

@@ -170,7 +170,7 @@ func (s *session) writeChunk(ctx context.Context, r *reread, c *chunk) error {
 			if err != nil {
 				return err
 			}
-			s.rows.put(streams[i], known{after, r.table})
+			s.rows.put(streams[i], known{after: after, table: r.table})
 		}
 		e := s.chain.event(streams[i], RowReread, data)
 		e.Metadata, e.Occurred = md, s.state.mark.AsOf

@@ -3,7 +3,9 @@ package audit
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -23,8 +25,9 @@ type rows struct {
 
 // known is what is known of a row.
 type known struct {
-	after []byte // the values, as JSON; nil if there is no such row
-	table *table // as the columns were then
+	after []byte   // the values, as JSON; nil if there is no such row
+	table *table   // as the columns were then
+	stale []string // columns whose values may not be what they were then
 }
 
 func (k *rows) put(stream string, v known) {
@@ -63,7 +66,14 @@ func (k *rows) last(ctx context.Context, stream string, t *table) (known, error)
 		if err != nil {
 			return known{}, fmt.Errorf("event at position %d of the trail: %w", r.Position, err)
 		}
-		v := known{bytes.Clone(after), k.tableAt(t.stream, r.Position)}
+		v := known{after: bytes.Clone(after), table: k.tableAt(t.stream, r.Position)}
+		if stale, err := member(r.Data, "stale"); err != nil {
+			return known{}, fmt.Errorf("event at position %d of the trail: %w", r.Position, err)
+		} else if stale != nil {
+			if err := json.Unmarshal(stale, &v.stale); err != nil {
+				return known{}, fmt.Errorf("event at position %d of the trail: %w", r.Position, err)
+			}
+		}
 		k.put(stream, v)
 		return v, nil
 	}
@@ -71,7 +81,7 @@ func (k *rows) last(ctx context.Context, stream string, t *table) (known, error)
 }
 
 // as returns the values of a row as the columns of t have them; stale are those
-// whose type has changed since. It returns nil for no row.
+// that were, and whose type has changed since. It returns nil for no row.
 func (v known) as(t *table) (row []value, stale []string, err error) {
 	if v.after == nil {
 		return nil, nil, nil
@@ -88,7 +98,7 @@ func (v known) as(t *table) (row []value, stale []string, err error) {
 			var there bool
 			if row[i], there = values[was.Name]; !there {
 				row[i] = value{null: true}
-			} else if was.Type != c.Type {
+			} else if was.Type != c.Type || slices.Contains(v.stale, was.Name) {
 				stale = append(stale, c.Name)
 			}
 		case c.Missing != nil:

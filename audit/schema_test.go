@@ -333,3 +333,37 @@ func pass(to, from net.Conn, delay func([]byte) time.Duration) {
 		}
 	}
 }
+
+// Where the server sends no old values, a row may be changed before it is read
+// again, and the values that did not change are then in no message.
+func TestValuesThatWereNotSentOfRowsThatAreReadAgain(t *testing.T) {
+	for _, c := range []struct {
+		name, sql string
+		knows     int // events of the row that is there in the end
+	}{
+		{"a row that is not known", "ALTER TABLE k RENAME TO l; UPDATE l SET n = 2", 2},
+		{"twice", "ALTER TABLE k RENAME TO l; UPDATE l SET n = 2; UPDATE l SET n = 3", 3},
+		{"its key changes", "ALTER TABLE k RENAME TO l; UPDATE l SET id = 2", 2},
+		{"its key changes, and it changes", "ALTER TABLE k RENAME TO l; UPDATE l SET id = 2; UPDATE l SET n = 2", 3},
+		{"in the transaction that renames", "BEGIN; ALTER TABLE k RENAME TO l; UPDATE l SET n = 2; UPDATE l SET n = 3; COMMIT", 3},
+		{"a type that changes", "ALTER TABLE k RENAME TO l; ALTER TABLE l ALTER big TYPE varchar USING upper(big); UPDATE l SET n = 2; UPDATE l SET n = 3", 3},
+		{"a type of known rows that changes", "ALTER TABLE k ALTER big TYPE varchar USING upper(big); UPDATE k SET n = 2; UPDATE k SET n = 3", 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, server(t), `CREATE TABLE k (id int PRIMARY KEY, n int, big text); INSERT INTO k SELECT 1, 1, string_agg(md5(n::text), '') FROM generate_series(1, 500) n`)
+			w.setUp(&audit.Setup{KeyIdentity: true}, "k")
+			w.caughtUp()
+			for _, sql := range strings.Split(c.sql, "; ") {
+				w.exec(sql)
+			}
+			w.caughtUp()
+			w.verified()
+			if n := len(w.events("public.k-1")) - 1 + len(w.events("public.l-1")) + len(w.events("public.l-2")); n < c.knows {
+				t.Errorf("%d events of the row", n)
+			}
+			w.exec("UPDATE " + strings.Fields(c.sql[strings.LastIndex(c.sql, "UPDATE "):])[1] + " SET n = 4")
+			w.caughtUp()
+			w.verified()
+		})
+	}
+}

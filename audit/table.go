@@ -83,7 +83,7 @@ func (f *folded) build(name Name) (*Table, error) {
 
 // present returns a row under the columns that the table has now.
 func (t *table) present(stream string, r foldedRow) (Row, error) {
-	values, _, err := known{r.after, r.table}.as(t)
+	values, _, err := known{after: r.after, table: r.table}.as(t)
 	if err != nil {
 		return Row{}, err
 	}
