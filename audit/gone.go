@@ -96,9 +96,7 @@ func (s *session) rowGone(ctx context.Context, t *table, typ string, p place, da
 			return err
 		}
 	}
-	if !t.full() {
-		s.rows.put(p.stream, known{table: t})
-	}
+	s.rows.put(p.stream, known{table: t})
 	return s.tx.add(ctx, p.stream, typ, fmt.Appendf(nil, `{"before":%s}`, after))
 }
 

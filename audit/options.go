@@ -22,8 +22,8 @@ type Options struct {
 	// WarnBytes is how much log of its own the server may have to keep for the
 	// slot before [Status].Warning says so. Defaults to 1 GiB.
 	WarnBytes int64
-	// CacheBytes is the memory for rows of tables whose replica identity is
-	// not full. Defaults to 64 MiB.
+	// CacheBytes is the memory for rows of late, which are asked for where the
+	// replica identity is not full. Defaults to 64 MiB.
 	CacheBytes int
 	// ChunkRows is how many rows of a table are read again at once. Defaults to 1000.
 	ChunkRows int

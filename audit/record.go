@@ -25,15 +25,13 @@ func (s *session) record(ctx context.Context, t *table, typ string, c rowChange)
 		key = c.before
 	}
 	stream := t.rowStream(key)
-	if !t.full() {
-		k := known{table: t, stale: c.stale}
-		if c.after != nil {
-			if k.after, err = member(data, "after"); err != nil {
-				return err
-			}
+	k := known{table: t, stale: c.stale}
+	if c.after != nil {
+		if k.after, err = member(data, "after"); err != nil {
+			return err
 		}
-		s.rows.put(stream, k)
 	}
+	s.rows.put(stream, k) // also where messages have all old values: they may not later
 	return s.tx.add(ctx, stream, typ, data)
 }
 

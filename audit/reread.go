@@ -165,13 +165,11 @@ func (s *session) writeChunk(ctx context.Context, r *reread, c *chunk) error {
 		if err != nil {
 			return err
 		}
-		if !r.table.full() {
-			after, err := member(data, "after")
-			if err != nil {
-				return err
-			}
-			s.rows.put(streams[i], known{after: after, table: r.table})
+		after, err := member(data, "after")
+		if err != nil {
+			return err
 		}
+		s.rows.put(streams[i], known{after: after, table: r.table})
 		e := s.chain.event(streams[i], RowReread, data)
 		e.Metadata, e.Occurred = md, s.state.mark.AsOf
 		events, size = append(events, e), size+len(data)+room

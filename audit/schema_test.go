@@ -367,3 +367,18 @@ func TestValuesThatWereNotSentOfRowsThatAreReadAgain(t *testing.T) {
 		})
 	}
 }
+
+// What the trail knows of a row is of its last change, also of one that came with all old values.
+func TestAnIdentityThatChanges(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE k (id int PRIMARY KEY, n int, big text); ALTER TABLE k ALTER big SET STORAGE EXTERNAL; INSERT INTO k SELECT n, 1, repeat('a', 3000) FROM generate_series(1, 3) n`)
+	w.setUp(&audit.Setup{KeyIdentity: true}, "k")
+	w.begun()
+	w.exec("UPDATE k SET n = 2")
+	w.exec("ALTER TABLE k REPLICA IDENTITY FULL")
+	w.exec("UPDATE k SET big = repeat('b', 3000) WHERE id = 1")
+	w.exec("DELETE FROM k WHERE id = 3; INSERT INTO k VALUES (3, 2, repeat('b', 3000))")
+	w.exec("BEGIN; UPDATE k SET big = repeat('c', 3000) WHERE id = 2; ALTER TABLE k REPLICA IDENTITY DEFAULT; UPDATE k SET n = 3 WHERE id = 2; COMMIT")
+	w.exec("UPDATE k SET n = 3 WHERE id <> 2")
+	w.verifiedSoon()
+	w.stop()
+}
