@@ -56,6 +56,11 @@ func (s *session) altered(ctx context.Context, d *ddl, shown bool) error {
 		if err := s.retire(ctx, was, "it is now "+name.String()); err != nil {
 			return err
 		}
+		if other := s.state.tables[name.Stream()]; other != nil { // what became of it was not believed
+			if err := s.retire(ctx, other, "another table has its name"); err != nil {
+				return err
+			}
+		}
 	}
 	now := description{Schema: d.Schema, Table: d.Name, OID: d.Table, Columns: d.Columns, Key: d.Key, Identity: d.Identity,
 		Omitted: was.Omitted, SeenBy: seenBy, Command: d.Command, Query: text(&d.Query), Unproven: !guarded}

@@ -382,3 +382,41 @@ func TestAnIdentityThatChanges(t *testing.T) {
 	w.verifiedSoon()
 	w.stop()
 }
+
+// A command on a partitioned table, or one that others inherit from, changes tables that it does not name.
+func TestTablesThatChangeWithTheirParent(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE p (id int PRIMARY KEY, n int) PARTITION BY RANGE (id); CREATE TABLE q PARTITION OF p FOR VALUES FROM (0) TO (100) PARTITION BY RANGE (id);
+		CREATE TABLE part PARTITION OF q FOR VALUES FROM (0) TO (50); INSERT INTO p VALUES (1, 1); CREATE TABLE i (id int PRIMARY KEY, n int); CREATE TABLE child (PRIMARY KEY (id)) INHERITS (i); INSERT INTO child VALUES (1, 1)`)
+	w.setUp(nil, "part", "i", "child")
+	w.begun()
+	for _, sql := range []string{"ADD c text DEFAULT 'c'", "RENAME n TO m", "ALTER m TYPE numeric(10,2)", "ADD d timestamptz DEFAULT clock_timestamp()", "DROP c"} {
+		w.exec("ALTER TABLE p " + sql)
+		w.exec("ALTER TABLE i " + sql)
+		w.verifiedSoon()
+	}
+	w.exec("ALTER TABLE p DETACH PARTITION q; ALTER TABLE p ADD e int; UPDATE q SET m = 2; ALTER TABLE child NO INHERIT i; ALTER TABLE i ADD e int")
+	w.verifiedSoon()
+	w.stop()
+}
+
+func TestSchemasThatAreRenamed(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		w := newWorld(t, server(t), `CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.k (id int PRIMARY KEY); CREATE TABLE b.k (id int PRIMARY KEY); INSERT INTO a.k VALUES (1), (2); INSERT INTO b.k VALUES (2), (3)`)
+		w.setUp(nil, "a.k", "b.k")
+		if open {
+			w.exec("GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text) TO PUBLIC")
+		}
+		w.caughtUp()
+		w.exec("BEGIN; ALTER SCHEMA a RENAME TO c; INSERT INTO c.k VALUES (4); ALTER SCHEMA b RENAME TO a; ALTER SCHEMA c RENAME TO b; COMMIT")
+		w.caughtUp()
+		w.caughtUp() // what was not believed is looked for
+		w.verified()
+		w.exec("ALTER SCHEMA a RENAME TO z")
+		w.caughtUp()
+		w.verified()
+		names, err := w.trail().Tables(t.Context(), audit.Point{})
+		if want := []audit.Name{{Schema: "b", Table: "k"}, {Schema: "z", Table: "k"}}; err != nil || !slices.Equal(names, want) {
+			t.Errorf("the tables are %v, %v", names, err)
+		}
+	}
+}

@@ -16,7 +16,7 @@ import (
 var setupSQL string
 
 // setupVersion is in the comment on the schema, so that an older set-up is noticed.
-const setupVersion = "annals audit, set-up 1"
+const setupVersion = "annals audit, set-up 2"
 
 // Setup is what [Check] may be told.
 type Setup struct {

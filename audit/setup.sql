@@ -46,9 +46,13 @@ BEGIN
         'name', r.object_name, 'command', tg_tag, 'query', left(current_query(), 4000))::text);
     END LOOP;
   ELSE
-    FOR r IN SELECT c.oid, n.nspname, c.relname, c.relreplident FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.relkind = 'r' AND c.relpersistence = 'p'
-        AND c.oid IN (SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass) LOOP
+    -- A command on a table changes those that inherit from it, and one on a schema what its tables are called.
+    FOR r IN WITH RECURSIVE told AS (SELECT classid, objid FROM pg_event_trigger_ddl_commands()), changed AS (
+        SELECT oid FROM pg_class WHERE oid IN (SELECT objid FROM told WHERE classid = 'pg_class'::regclass)
+          OR tg_tag = 'ALTER SCHEMA' AND relnamespace IN (SELECT objid FROM told WHERE classid = 'pg_namespace'::regclass)
+        UNION SELECT inhrelid FROM pg_inherits JOIN changed ON inhparent = oid WHERE tg_tag = 'ALTER TABLE')
+      SELECT c.oid, n.nspname, c.relname, c.relreplident FROM changed JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind = 'r' AND c.relpersistence = 'p' LOOP
       PERFORM pg_logical_emit_message(true, 'annals.ddl', json_build_object('table', r.oid::bigint, 'schema', r.nspname, 'name', r.relname,
         'command', tg_tag, 'query', left(current_query(), 4000), 'columns', annals.columns(r.oid), 'identity', r.relreplident,
         'key', (SELECT coalesce(json_agg(a.attname ORDER BY k.n), '[]'::json) FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(number, n)
