@@ -48,7 +48,7 @@ func (s *session) change(ctx context.Context, data []byte) error {
 	if m, ok := m.(*pglogrepl.RelationMessage); ok {
 		// What it is now is looked at when it next changes.
 		delete(s.relations, m.RelationID)
-		s.pending[m.RelationID] = m
+		s.pending[m.RelationID], s.heard[m.RelationID] = m, m
 		return nil
 	}
 	if s.tx == nil {
@@ -85,6 +85,14 @@ func (s *session) told(ctx context.Context, m *pglogrepl.LogicalDecodingMessage)
 			return s.tx.odd(m.Prefix, err)
 		}
 		s.tx.rewritten[r.Table] = true
+	case "annals.published":
+		var p publication
+		if err := json.Unmarshal(m.Content, &p); err != nil {
+			return s.tx.odd(m.Prefix, err)
+		}
+		if p.Publication == s.o.Publication {
+			return s.publishes(ctx, &p)
+		}
 	case "annals.ddl", "annals.drop":
 		var d ddl
 		if err := json.Unmarshal(m.Content, &d); err != nil {

@@ -63,7 +63,7 @@ func (s *session) lookForTables(ctx context.Context) error {
 		return err
 	}
 	for _, name := range has {
-		if s.state.tables[name.Stream()] != nil || s.state.out[name.Stream()] != nil || s.passedOver[name] ||
+		if s.state.tables[name.Stream()] != nil || s.passedOver[name] ||
 			slices.ContainsFunc(s.joining, func(j joining) bool { return j.name == name }) {
 			continue
 		}
@@ -86,7 +86,16 @@ func (s *session) lookForTables(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if s.state.isOut(name, d.OID) {
+		out := s.state.isOut(name, d.OID)
+		if out != nil && out.Unpublished {
+			whole, err := publishedWhole(ctx, s.sql, s.o.Publication, d.OID)
+			if err != nil {
+				return err
+			}
+			if !whole {
+				continue
+			}
+		} else if out != nil {
 			s.passedOver[name] = true
 			continue
 		}
@@ -155,9 +164,8 @@ func (s *session) takeIn(ctx context.Context, name Name) error {
 			return err
 		}
 		s.state.takenIn(name.Stream(), d.OID)
-		if m := s.outside[d.OID]; m != nil {
+		if m := s.heard[d.OID]; m != nil {
 			s.pending[d.OID] = m // the stream may not describe it again
-			delete(s.outside, d.OID)
 		}
 		delete(s.relations, d.OID)
 		return nil
@@ -167,7 +175,7 @@ func (s *session) takeIn(ctx context.Context, name Name) error {
 // leaveOut ends a table in the trail, though it goes on in the database.
 func (s *session) leaveOut(ctx context.Context, name Name) error {
 	stream := name.Stream()
-	if s.state.out[stream] != nil {
+	if out := s.state.out[stream]; out != nil && !out.Unpublished {
 		return nil
 	}
 	out := &leftOut{Schema: name.Schema, Table: name.Table, From: s.state.lsn.String(), Reason: s.o.Why}
@@ -178,21 +186,25 @@ func (s *session) leaveOut(ctx context.Context, name Name) error {
 		return err
 	}
 	s.o.Logger.Warn("a table is left out of the trail", "table", name.String(), "from", out.From, "why", out.Reason)
-	return s.decide(ctx, s.o.Why, func() error {
-		if was != nil {
-			if err := s.rowsGone(ctx, was, RowLeftOut); err != nil {
-				return err
-			}
-		}
-		if err := s.tx.add(ctx, stream, TableLeftOut, mustJSON(out)); err != nil {
+	return s.decide(ctx, s.o.Why, func() error { return s.goes(ctx, name, was, out) })
+}
+
+// goes ends a table in the trail, of which was is what the trail has, as part of the transaction.
+func (s *session) goes(ctx context.Context, name Name, was *table, out *leftOut) error {
+	stream := name.Stream()
+	if was != nil {
+		if err := s.rowsGone(ctx, was, RowLeftOut); err != nil {
 			return err
 		}
-		s.tx.described = append(s.tx.described, describedAt{stream: stream, event: s.tx.events[len(s.tx.events)-1].ID})
-		delete(s.state.tables, stream)
-		delete(s.state.rereads, stream)
-		s.state.out[stream] = out
-		return nil
-	})
+	}
+	if err := s.tx.add(ctx, stream, TableLeftOut, mustJSON(out)); err != nil {
+		return err
+	}
+	s.tx.described = append(s.tx.described, describedAt{stream: stream, event: s.tx.events[len(s.tx.events)-1].ID})
+	delete(s.state.tables, stream)
+	delete(s.state.rereads, stream)
+	s.state.out[stream] = out
+	return nil
 }
 
 // decide records what was decided of the capture itself, by no transaction of the database.
@@ -223,19 +235,22 @@ type leftOut struct {
 	OID    uint32 `json:"oid,omitempty"`
 	From   string `json:"from"` // the LSN of the last transaction of which the trail has the table's changes
 	Reason string `json:"reason,omitempty"`
+	// Unpublished says that nobody decided it: the publication left out the table
+	// or some of its changes. It is taken in again once it is published whole.
+	Unpublished bool `json:"unpublished,omitempty"`
 }
 
-// isOut reports whether a table is left out: by its name, or under the name it has since.
-func (s *state) isOut(name Name, oid uint32) bool {
-	if s.out[name.Stream()] != nil {
-		return true
+// isOut returns how a table is left out, by its name or under the name it has since; nil if it is not.
+func (s *state) isOut(name Name, oid uint32) *leftOut {
+	if o := s.out[name.Stream()]; o != nil {
+		return o
 	}
 	for _, o := range s.out {
 		if o.OID == oid {
-			return true
+			return o
 		}
 	}
-	return false
+	return nil
 }
 
 // takenIn forgets that a table was left out, under the name it has or had.

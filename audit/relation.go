@@ -19,8 +19,8 @@ func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) er
 		s.relations[m.RelationID] = nil
 		return nil
 	}
-	if s.state.isOut(name, m.RelationID) {
-		s.relations[m.RelationID], s.outside[m.RelationID] = nil, m
+	if s.state.isOut(name, m.RelationID) != nil {
+		s.relations[m.RelationID] = nil
 		return nil
 	}
 	was := s.state.tables[name.Stream()]

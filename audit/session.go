@@ -43,7 +43,7 @@ type session struct {
 	triggered bool        // changes of schema are told by an event trigger
 
 	unnamed    map[uint32]*unnamedError              // tables that have no key, and will have one
-	outside    map[uint32]*pglogrepl.RelationMessage // of tables that are left out
+	heard      map[uint32]*pglogrepl.RelationMessage // described by the stream last
 	joining    []joining
 	looked     time.Time     // when tables that were published were looked for
 	passedOver map[Name]bool // published tables that cannot be captured
@@ -71,7 +71,7 @@ func (s *session) start(fail context.CancelCauseFunc) {
 	}
 	s.relations, s.pending, s.types = map[uint32]*table{}, map[uint32]*pglogrepl.RelationMessage{}, map[typeKey]string{}
 	s.unnamed = map[uint32]*unnamedError{}
-	s.outside, s.passedOver = map[uint32]*pglogrepl.RelationMessage{}, map[Name]bool{}
+	s.heard, s.passedOver = map[uint32]*pglogrepl.RelationMessage{}, map[Name]bool{}
 }
 
 func (s *session) limits() driver.Limits {

@@ -46,6 +46,17 @@ BEGIN
         'name', r.object_name, 'command', tg_tag, 'query', left(current_query(), 4000))::text);
     END LOOP;
   ELSE
+    -- What is published whole from here on.
+    IF tg_tag IN ('CREATE PUBLICATION', 'ALTER PUBLICATION') THEN
+      FOR r IN SELECT pubname, coalesce(json_agg(c.oid::bigint) FILTER (WHERE c.oid IS NOT NULL), '[]') AS tables
+        FROM pg_publication p LEFT JOIN pg_publication_tables t USING (pubname)
+        LEFT JOIN pg_class c ON c.oid = to_regclass(quote_ident(t.schemaname) || '.' || quote_ident(t.tablename)) AND pubinsert AND pubupdate AND pubdelete AND pubtruncate
+          AND NOT EXISTS (SELECT FROM pg_publication_rel f WHERE prpubid = p.oid AND prrelid = c.oid AND coalesce(to_jsonb(f)->>'prqual', to_jsonb(f)->>'prattrs') IS NOT NULL)
+        GROUP BY pubname LOOP
+        PERFORM pg_logical_emit_message(true, 'annals.published', json_build_object('publication', r.pubname, 'tables', r.tables,
+          'query', left(current_query(), 4000))::text);
+      END LOOP;
+    END IF;
     -- A command on a table changes those that inherit from it, and one on a schema what its tables are called.
     FOR r IN WITH RECURSIVE told AS (SELECT classid, objid FROM pg_event_trigger_ddl_commands()), changed AS (
         SELECT oid FROM pg_class WHERE oid IN (SELECT objid FROM told WHERE classid = 'pg_class'::regclass)

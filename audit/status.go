@@ -77,7 +77,11 @@ func (st *status) captures(s *state) {
 		list = append(list, t.name)
 	}
 	for _, t := range s.out {
-		out = append(out, Name{t.Schema, t.Table})
+		if t.Unpublished {
+			list = append(list, Name{t.Schema, t.Table})
+		} else {
+			out = append(out, Name{t.Schema, t.Table})
+		}
 	}
 	sortNames(list)
 	sortNames(out)
