@@ -155,7 +155,7 @@ func (s *session) takeIn(ctx context.Context, name Name) error {
 	if err != nil {
 		return err
 	}
-	d.Reread = true
+	d.Reread, d.From = true, s.passed().String()
 	return s.decide(ctx, "table "+name.String()+" is captured from here on", func() error {
 		if err := s.supersede(ctx, d.OID, name); err != nil {
 			return err

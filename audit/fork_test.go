@@ -152,3 +152,30 @@ func TestCaptureGoesOnWhenTheServerWasKilled(t *testing.T) {
 	}
 	w.verified()
 }
+
+// TestWhatIsSentAgainOfATableThatWasLeftOut has the server, which was killed, send
+// again what changed of a table while that was left out, and is taken in by now.
+func TestWhatIsSentAgainOfATableThatWasLeftOut(t *testing.T) {
+	s := pgserver.ForTest(t, &pgserver.Options{Settings: settings})
+	w := newWorld(t, s, `CREATE TABLE j (id int PRIMARY KEY); CREATE TABLE k (id int PRIMARY KEY)`)
+	w.setUp(nil, "j", "k")
+	w.o.LeaveOut, w.o.Why = []audit.Name{public("k")}, "of no interest"
+	w.caughtUp()
+	w.exec("INSERT INTO k VALUES (1)")
+	w.exec("INSERT INTO j VALUES (1)")
+	w.o.LeaveOut, w.o.TakeIn = nil, []audit.Name{public("k")}
+	w.caughtUp()
+	w.o.TakeIn = nil
+	w.exec("ALTER TABLE k ADD n int; INSERT INTO k VALUES (2)")
+	w.caughtUp()
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	w.conn = dial(t, w.url)
+	w.exec("INSERT INTO k VALUES (3)")
+	w.caughtUp()
+	w.verified()
+}

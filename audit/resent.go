@@ -16,7 +16,7 @@ type resent struct {
 	expected map[pglogrepl.LSN]uint32 // transaction IDs by LSN
 	lsn      pglogrepl.LSN            // of the transaction that is received
 	xid      uint32
-	changed  bool // it changed a captured table
+	changed  bool // it changed a table that was captured then
 	done     bool
 }
 
@@ -67,7 +67,12 @@ func (r *resent) saw(s *session, m pglogrepl.Message) {
 	default:
 		return
 	}
-	if p := s.pending[relation]; p != nil && s.state.tables[TableStream(p.Namespace, p.RelationName)] != nil {
+	p := s.pending[relation]
+	if p == nil {
+		return
+	}
+	t := s.state.tables[TableStream(p.Namespace, p.RelationName)]
+	if t != nil && t.OID == relation && r.lsn >= s.state.from[t.stream] {
 		r.changed = true
 	}
 }

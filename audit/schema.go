@@ -41,6 +41,8 @@ type description struct {
 	// Reread says that rows may have values now that no message told, and are
 	// read again: each RowReread since then counts from here on.
 	Reread bool `json:"reread,omitempty"`
+	// From is the LSN from which on a table that was taken in is in the trail.
+	From string `json:"from,omitempty"`
 }
 
 // table is a table as its schema is at a place of the stream. It is not changed, only replaced.
