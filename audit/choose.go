@@ -166,6 +166,7 @@ func (s *session) takeIn(ctx context.Context, name Name) error {
 		s.state.takenIn(name.Stream(), d.OID)
 		if m := s.heard[d.OID]; m != nil {
 			s.pending[d.OID] = m // the stream may not describe it again
+			s.renamed(d.OID, name)
 		}
 		delete(s.relations, d.OID)
 		return nil

@@ -189,3 +189,23 @@ func TestAKeyOnANewColumnInSteps(t *testing.T) {
 	w.caughtUp()
 	w.verified()
 }
+
+// A table is taken in, and then its schema is renamed, of which the stream has no description.
+func TestTheSchemaOfATableThatIsTakenInIsRenamed(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE SCHEMA a; CREATE TABLE a.k (id int PRIMARY KEY); CREATE TABLE j (id int PRIMARY KEY)`)
+	w.setUp(nil, "a.k", "j")
+	k := audit.Name{Schema: "a", Table: "k"}
+	w.o.LeaveOut, w.o.Why = []audit.Name{k}, "of no interest"
+	w.caughtUp()
+	w.exec("INSERT INTO a.k VALUES (1)")
+	w.o.LeaveOut, w.o.TakeIn = nil, []audit.Name{k}
+	w.begun()
+	w.eventually("it is taken in", func() bool { return len(w.events("a.k")) > 2 })
+	w.exec("ALTER SCHEMA a RENAME TO b")
+	w.exec("INSERT INTO b.k VALUES (2)")
+	w.verifiedSoon()
+	w.stop()
+	if names, err := w.trail().Tables(t.Context(), audit.Point{}); err != nil || fmt.Sprint(names) != "[b.k public.j]" {
+		t.Errorf("the tables are %v, %v", names, err)
+	}
+}

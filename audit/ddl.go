@@ -52,6 +52,7 @@ func (s *session) altered(ctx context.Context, d *ddl, shown bool) error {
 	if d.Command == "" {
 		seenBy = "catalog"
 	}
+	s.renamed(d.Table, name)
 	if was.name != name {
 		if err := s.retire(ctx, was, "it is now "+name.String()); err != nil {
 			return err
@@ -95,6 +96,21 @@ func (s *session) altered(ctx context.Context, d *ddl, shown bool) error {
 	}
 	s.o.Logger.Info("a table was changed", "table", t.name.String(), "command", d.Command, "read again", t.Reread)
 	return nil
+}
+
+// renamed puts the name of a table into what the stream said of it last: where
+// its schema was renamed, the server does not describe it again.
+func (s *session) renamed(oid uint32, name Name) {
+	m := s.heard[oid]
+	if m == nil || m.Namespace == name.Schema && m.RelationName == name.Table {
+		return
+	}
+	now := *m
+	now.Namespace, now.RelationName = name.Schema, name.Table
+	s.heard[oid] = &now
+	if s.pending[oid] != nil {
+		s.pending[oid] = &now
+	}
 }
 
 // keepKey lets a table that has lost its primary key keep its rows' names, if it
