@@ -70,7 +70,7 @@ func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) er
 		return err
 	}
 	d.OID, d.Columns, d.Identity, d.SeenBy, d.Command, d.Query = m.RelationID, columns, identity, "relation", "", ""
-	d.Reread = was == nil && !gone || was != nil && anew(was.Columns, columns)
+	d.Reread = was == nil || anew(was.Columns, columns)
 	if was == nil {
 		if !gone {
 			if err := textForms(ctx, s.sql, name); err != nil {

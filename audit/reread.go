@@ -270,6 +270,9 @@ func readChunk(ctx context.Context, conn *pgx.Conn, t *table, after []value, siz
 		if err != nil {
 			return err
 		}
+		if d.OID != t.OID {
+			return fmt.Errorf("another table has its name: %w", pgx.ErrNoRows)
+		}
 		if c.table, err = newTable(d); err != nil {
 			return err
 		}

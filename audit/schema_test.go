@@ -420,3 +420,21 @@ func TestSchemasThatAreRenamed(t *testing.T) {
 		}
 	}
 }
+
+// A table is published, changed and renamed while capture is away, so that there is none of its name when it is looked at.
+func TestATableThatIsRenamedBeforeItIsLookedAt(t *testing.T) {
+	for _, o := range []audit.Setup{{KeyIdentity: true}, {KeyIdentity: true, NoEventTrigger: true}} {
+		w := newWorld(t, server(t), `CREATE TABLE j (id int PRIMARY KEY); CREATE TABLE k (id int PRIMARY KEY, n int, big text); ALTER TABLE k ALTER big SET STORAGE EXTERNAL; INSERT INTO k SELECT n, 1, repeat('b', 5000) FROM generate_series(1, 2) n`)
+		w.setUp(&o, "j")
+		w.caughtUp()
+		w.exec("ALTER PUBLICATION annals ADD TABLE k")
+		w.exec("UPDATE k SET n = 2 WHERE id = 1")
+		w.exec("ALTER TABLE k RENAME TO l; CREATE TABLE public.k (id int PRIMARY KEY, n int, big text)")
+		w.exec("UPDATE l SET n = 3 WHERE id = 1")
+		w.caughtUp()
+		w.verified(public("l"))
+		if got := w.events("public.l-2"); len(got) != 1 {
+			t.Errorf("a row that did not change has %q", got)
+		}
+	}
+}
