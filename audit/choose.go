@@ -176,11 +176,11 @@ func (s *session) takeIn(ctx context.Context, name Name) error {
 // leaveOut ends a table in the trail, though it goes on in the database.
 func (s *session) leaveOut(ctx context.Context, name Name) error {
 	stream := name.Stream()
-	if out := s.state.out[stream]; out != nil && !out.Unpublished {
+	was := s.state.tables[stream]
+	if out := s.state.out[stream]; was == nil && out != nil && !out.Unpublished {
 		return nil
 	}
 	out := &leftOut{Schema: name.Schema, Table: name.Table, From: s.state.lsn.String(), Reason: s.o.Why}
-	was := s.state.tables[stream]
 	if was != nil {
 		out.OID = was.OID
 	} else if err := s.sql.QueryRow(ctx, "SELECT coalesce(to_regclass($1)::oid::bigint, 0)", name.SQL()).Scan(&out.OID); err != nil {
@@ -243,6 +243,9 @@ type leftOut struct {
 
 // isOut returns how a table is left out, by its name or under the name it has since; nil if it is not.
 func (s *state) isOut(name Name, oid uint32) *leftOut {
+	if t := s.tables[name.Stream()]; t != nil && t.OID == oid {
+		return nil // it has the name of one that is
+	}
 	if o := s.out[name.Stream()]; o != nil {
 		return o
 	}

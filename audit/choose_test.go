@@ -209,3 +209,23 @@ func TestTheSchemaOfATableThatIsTakenInIsRenamed(t *testing.T) {
 		t.Errorf("the tables are %v, %v", names, err)
 	}
 }
+
+// Another table gets the name of one that is left out, and stays in the trail; the other stays out.
+func TestATableInThePlaceOfOneThatIsLeftOut(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY); INSERT INTO b VALUES (1)`)
+	w.setUp(nil, "a", "b")
+	w.o.LeaveOut, w.o.Why = []audit.Name{public("a")}, "of no interest"
+	w.begun()
+	w.eventually("it is left out", func() bool { return len(w.events("public.a")) > 1 })
+	w.exec("ALTER TABLE a RENAME TO c; ALTER TABLE b RENAME TO a")
+	w.exec("INSERT INTO a VALUES (2); INSERT INTO c VALUES (1)")
+	w.verifiedSoon()
+	w.stop()
+	w.o.LeaveOut = nil
+	w.exec("INSERT INTO a VALUES (3); INSERT INTO c VALUES (2)")
+	w.caughtUp()
+	w.verified()
+	if names, err := w.trail().Tables(t.Context(), audit.Point{}); err != nil || fmt.Sprint(names) != "[public.a]" {
+		t.Errorf("the tables are %v, %v", names, err)
+	}
+}

@@ -170,7 +170,9 @@ func (s *state) readTables(ctx context.Context, log driver.Log) error {
 			return err
 		}
 		s.tables[r.Stream] = t
-		s.takenIn(r.Stream, t.OID)
+		if r.Type == TableDescribed && t.SeenBy == "catalog" {
+			s.takenIn(r.Stream, t.OID)
+		}
 		s.lineage.add(r.Stream, r.Position, t)
 		if t.Reread {
 			s.rereads[r.Stream] = r.Position
