@@ -246,6 +246,9 @@ func (s *session) truncated(ctx context.Context, m *pglogrepl.TruncateMessage) e
 		if t == nil {
 			continue
 		}
+		if r := s.reread; r != nil && r.table.stream == t.stream {
+			s.endReread() // what was read by now is gone, also rows that have no event yet; begin anew
+		}
 		before := s.tx.total
 		if err := s.rowsGone(ctx, t, RowTruncated); err != nil {
 			return err

@@ -438,3 +438,27 @@ func TestATableThatIsRenamedBeforeItIsLookedAt(t *testing.T) {
 		}
 	}
 }
+
+// A truncate waits for the reading of rows that have no event yet, and comes right behind it.
+func TestATableThatIsTruncatedWhileItIsReadAgain(t *testing.T) {
+	w := newWorld(t, server(t), `CREATE TABLE m (id int PRIMARY KEY, v text)`)
+	w.setUp(nil, "m")
+	w.o.ChunkRows = 20_000
+	w.begun()
+	for range 5 {
+		w.exec("INSERT INTO m SELECT n, repeat('v', 200) FROM generate_series(1, 10000) n")
+		w.exec("ALTER TABLE m RENAME TO o; ALTER TABLE o RENAME TO m")
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+			var read bool
+			if err := w.conn.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'm'::regclass AND mode = 'AccessShareLock' AND granted AND pid <> pg_backend_pid())").Scan(&read); err != nil {
+				t.Fatal(err)
+			}
+			if read {
+				break
+			}
+		}
+		w.exec("TRUNCATE m")
+		w.verifiedSoon()
+	}
+	w.stop()
+}
