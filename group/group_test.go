@@ -229,6 +229,28 @@ func TestAnEventThatFails(t *testing.T) {
 		dismiss()
 		equal(t, "order", fmt.Sprint(c.positions()), "[2]")
 	})
+	bubble(t, "is left, in the pause before it is tried again, to a worker that joins", func(t *testing.T) {
+		c := newCrew(t, group.Options{Partitions: 2, Attempts: 100, Backoff: func(int) time.Duration { return time.Hour }})
+		c.handler = func(worker int, _ annals.Record) error {
+			if worker == 1 {
+				return errors.New("not here")
+			}
+			return nil
+		}
+		for n := range 20 { // in both partitions
+			put(t, c.log, fmt.Sprint("item-", n), "{}")
+		}
+		_, first := c.hire(1)
+		time.Sleep(time.Minute)
+		_, second := c.hire(2)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		equal(t, "members", len(c.status().Members), 2)
+		first()
+		c.until(20)
+		second()
+		equal(t, "deliveries", len(c.seen), 20)
+	})
 	bubble(t, "a full shelf stops the partition until there is room", func(t *testing.T) {
 		c, attempts, healed := newCrew(t, group.Options{Attempts: 1, MaxParked: 3}), map[annals.Position][]time.Duration{}, false
 		poison(c, attempts, &healed)

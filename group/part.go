@@ -43,7 +43,9 @@ func (p *part) run(ctx context.Context, lost context.CancelFunc) error {
 		var keep, replay sync.WaitGroup
 		keep.Go(func() { p.keep(kept, lost) })
 		replay.Go(func() { p.replay(ctx) })
-		err = p.deliver(ctx)
+		if err = p.deliver(ctx); p.stopped() {
+			err = nil // whoever has the partition next goes on
+		}
 		p.stop()
 		replay.Wait()
 		done()
