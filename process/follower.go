@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -105,9 +106,12 @@ func inputOf(r *annals.Record) (annals.Position, error) {
 func (f *follower) react(ctx context.Context, rec annals.Record) error {
 	done := rec.Position
 	events, err := f.app.db.Decode(rec)
-	if err != nil {
+	switch {
+	case slices.Contains(rec.Tags, timerTag(f.app.name)): // the reaction was in the transaction that has fired the timer
+		err = nil
+	case err != nil:
 		err = f.park(ctx, rec, err)
-	} else {
+	default:
 		for n := 1; ; n++ {
 			done, err = f.effect(ctx, rec, func(tx *annals.Tx) error {
 				return f.app.react(&Reaction{Tx: tx, Event: rec, From: f.from.name, app: f.app}, events)

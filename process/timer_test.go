@@ -108,3 +108,33 @@ func TestATimer(t *testing.T) {
 		equal(t, "fired", count(t, log, "process.TimerFired"), 20)
 	})
 }
+
+func TestATimerOfAnApplicationThatFollowsItself(t *testing.T) {
+	clock := annalstest.NewClock(annalstest.Start)
+	log := memstore.New(&memstore.Options{Clock: clock.Now})
+	db := annals.New(log, &annals.Options{Clock: clock.Now})
+	app := process.New("alarm", db,
+		process.On(func(r *process.Reaction, e Placed) error {
+			return r.Schedule(e.Order, annalstest.Start.Add(time.Hour), Expired{e.Order})
+		}),
+		process.On(func(r *process.Reaction, e Expired) error {
+			return r.Tx.Append(Dropped(e), annals.WithTags("order:"+e.Order))
+		}),
+	)
+	settle := func() {
+		s, err := process.NewSystem(nil, process.Pipe(app, app))
+		must(t, err)
+		must(t, s.Settle(t.Context()))
+	}
+	_, err := db.Update(t.Context(), func(tx *annals.Tx) error { return tx.Append(Placed{"a", 1}) })
+	must(t, err)
+	settle()
+	clock.Advance(time.Hour)
+	settle()
+	equal(t, "fired", count(t, log, "Expired"), 1)
+	equal(t, "reactions to what has fired", count(t, log, "Dropped"), 1)
+	_, err = db.Update(t.Context(), func(tx *annals.Tx) error { return tx.Append(Expired{"b"}) }) // by no timer
+	must(t, err)
+	settle()
+	equal(t, "reactions", count(t, log, "Dropped"), 2)
+}
