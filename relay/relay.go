@@ -34,7 +34,8 @@ type Options struct {
 	// Attempts is how often an event is tried before it is set aside as a dead
 	// letter. Defaults to 0: for ever, unless the sink says that it is of no use.
 	Attempts int
-	// Timeout is how long one call of the sink may take. Defaults to 30 s.
+	// Timeout is how long one call of the sink may take. Where a batch takes
+	// longer, fewer events are published together. Defaults to 30 s.
 	Timeout time.Duration
 	// Backoff returns the pause after so many failed attempts, from 1.
 	// Defaults to 100 ms, half as much again each time up to 30 s, with jitter.

@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/annals-db/annals/driver"
@@ -16,6 +18,7 @@ type session struct {
 	letters    *Letters
 	blocked    map[string]bool // keys that have a dead letter, at least when it was looked
 	source     string
+	most       int // records of a batch
 }
 
 func (r *Relay) begin(ctx context.Context, l *lease.Lease) (*session, error) {
@@ -23,7 +26,7 @@ func (r *Relay) begin(ctx context.Context, l *lease.Lease) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{r: r, lease: l, checkpoint: c, letters: r.Letters(), blocked: map[string]bool{}, source: r.source(c.Log)}
+	s := &session{r: r, lease: l, checkpoint: c, letters: r.Letters(), blocked: map[string]bool{}, source: r.source(c.Log), most: r.opts.Batch}
 	for letter, err := range s.letters.All(ctx) {
 		if err != nil {
 			return nil, err
@@ -54,12 +57,17 @@ func (s *session) publish(ctx context.Context, head driver.Position) error {
 		if err != nil {
 			return err
 		}
-		if err := s.deliver(ctx, messages); err != nil {
+		if err := s.deliver(ctx, messages); errors.Is(err, errTooMany) {
+			s.most = len(messages) / 2
+			s.r.opts.Logger.Warn("fewer events are published together", "relay", s.r.name, "events", s.most, "error", err)
+			continue
+		} else if err != nil {
 			return err
 		}
 		if err := s.save(ctx, upTo); err != nil {
 			return err
 		}
+		s.most = min(s.most+1, s.r.opts.Batch)
 	}
 	return nil
 }
@@ -70,13 +78,13 @@ const batchBytes = 4 << 20
 // read reads the next batch, and returns up to where it is everything.
 func (s *session) read(ctx context.Context, head driver.Position) (records []driver.Record, upTo driver.Position, err error) {
 	size := 0
-	o := driver.ReadOptions{After: s.checkpoint.Position, UpTo: head, Limit: s.r.opts.Batch}
+	o := driver.ReadOptions{After: s.checkpoint.Position, UpTo: head, Limit: s.most}
 	for r, err := range s.r.log.Read(ctx, s.r.opts.Query, o) {
 		if err != nil {
 			return nil, 0, err
 		}
 		records = append(records, r)
-		if size += r.Size(); len(records) == s.r.opts.Batch || size > batchBytes {
+		if size += r.Size(); len(records) == s.most || size > batchBytes {
 			return records, r.Position, nil
 		}
 	}
@@ -153,7 +161,7 @@ func (r *Relay) attempt(ctx context.Context, messages []Message) (int, error) {
 		if err == nil || ctx.Err() != nil {
 			return n, err
 		}
-		if isPermanent(err) || r.opts.Attempts > 0 && n >= r.opts.Attempts {
+		if isPermanent(err) || errors.Is(err, errTooMany) || r.opts.Attempts > 0 && n >= r.opts.Attempts {
 			return n, err
 		}
 		d := r.opts.Backoff(n)
@@ -164,8 +172,15 @@ func (r *Relay) attempt(ctx context.Context, messages []Message) (int, error) {
 	}
 }
 
+// errTooMany says that messages would have to be fewer.
+var errTooMany = errors.New("they are not published within the time of one call")
+
 func (r *Relay) call(ctx context.Context, messages []Message) error {
 	bounded, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
-	return r.sink.Publish(bounded, messages)
+	err := r.sink.Publish(bounded, messages)
+	if err != nil && len(messages) > 1 && bounded.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", errTooMany, err)
+	}
+	return err
 }
