@@ -193,6 +193,9 @@ func (d *Document) append(ctx context.Context, p *plan) error {
 	if err != nil {
 		return err
 	}
+	if receipt.Repeated && receipt.Versions[0] != p.version+1 { // by another process, behind edits that are not known here
+		return &driver.IDError{ID: p.edits[0].id, Position: receipt.First, Reason: "it was accepted elsewhere"}
+	}
 	d.mu.Lock()
 	if d.head.version != p.version || len(receipt.Versions) != len(p.edits) {
 		d.mu.Unlock()
