@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -417,4 +418,53 @@ func kills(t *testing.T, seed uint64) (repeated int) {
 	}
 	c.wg.Wait()
 	return len(c.seen) - total
+}
+
+// silent is a log whose state gives no answer while it is cut off.
+type silent struct {
+	driver.Log
+	cut *atomic.Bool
+}
+
+func (s silent) State() driver.State { return silentState{s.Log.(driver.Stater).State(), s.cut} }
+
+type silentState struct {
+	driver.State
+	cut *atomic.Bool
+}
+
+func (s silentState) Save(ctx context.Context, key string, value []byte, expect uint64) (uint64, error) {
+	if s.cut.Load() {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return s.State.Save(ctx, key, value, expect)
+}
+
+func TestAHandlerLearnsThatItsPartitionIsLostWhereNothingAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := silent{memstore.New(nil), new(atomic.Bool)}
+		put(t, log, "item-1", "{}")
+		ctx, cancel := context.WithCancel(t.Context())
+		told, ended := make(chan struct{}), make(chan error)
+		g := group.New(annals.New(log, nil), "crew", annals.Query{}, nil)
+		go func() {
+			ended <- g.Run(ctx, func(ctx context.Context, _ annals.Record) error {
+				log.cut.Store(true)
+				<-ctx.Done()
+				close(told)
+				return ctx.Err()
+			})
+		}()
+		select {
+		case <-told:
+		case <-time.After(time.Hour): // of the bubble's time
+			t.Error("another may have the partition, and the handler goes on")
+		}
+		log.cut.Store(false)
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run returned %v", err)
+		}
+	})
 }

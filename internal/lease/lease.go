@@ -46,11 +46,11 @@ func (l *Lease) Valid() bool {
 
 // Renew keeps the lease for another time to live. Once another has taken it,
 // the error wraps [ErrLost]; any other error leaves it as it was, to be tried
-// again.
+// again. Where the state does not answer, it returns when the lease has run out.
 func (l *Lease) Renew(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.change(ctx, "renew", l.entry)
+	return l.keep(ctx, "renew", l.entry)
 }
 
 // Save is [Lease.Renew] that keeps value, which is JSON, in the same write.
@@ -59,7 +59,19 @@ func (l *Lease) Save(ctx context.Context, value json.RawMessage) error {
 	defer l.mu.Unlock()
 	e := l.entry
 	e.Value = value
-	return l.change(ctx, "save", e)
+	return l.keep(ctx, "save", e)
+}
+
+// keep is change for as long as the lease is good, and a little where it has
+// run out. The caller holds mu.
+func (l *Lease) keep(ctx context.Context, verb string, e Entry) error {
+	bounded, cancel := context.WithTimeout(ctx, max(l.until-l.k.opts.Elapsed(), e.ttl()/10))
+	defer cancel()
+	err := l.change(bounded, verb, e)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil && !l.lost {
+		err = fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
+	}
+	return err
 }
 
 // Release gives the lease back, so that the next holder need not wait. What is
