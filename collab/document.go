@@ -131,6 +131,43 @@ func (d *Document) since(ctx context.Context, after uint64) ([]*edit, <-chan str
 	return edits, changed, err
 }
 
+// reach reports whether a version exists. One that another process has made and
+// that is not here yet it waits for: an editor may come from there.
+func (d *Document) reach(ctx context.Context, version uint64) (bool, error) {
+	last := uint64(0) // in the log, once it was looked at
+	for {
+		d.mu.Lock()
+		head, changed := d.head.version, d.changed
+		d.mu.Unlock()
+		if version <= head {
+			return true, nil
+		}
+		if last == 0 {
+			var err error
+			if last, err = d.last(ctx); err != nil || version > last {
+				return false, err
+			}
+			d.nudge()
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-d.ended:
+			return false, ErrClosed
+		}
+	}
+}
+
+// last returns the last version in the log.
+func (d *Document) last(ctx context.Context) (uint64, error) {
+	q := driver.Query{Items: []driver.Item{{Streams: []string{d.stream}}}}
+	for r, err := range d.docs.source.Read(ctx, q, driver.ReadOptions{Backward: true, Limit: 1}) {
+		return r.Version, err
+	}
+	return 0, nil
+}
+
 // after returns the edits after a version, if the tail reaches back so far.
 func (d *Document) after(version uint64) ([]*edit, bool) {
 	missing := d.head.version - min(version, d.head.version)
@@ -211,13 +248,9 @@ func (d *Document) records(ctx context.Context, after driver.Position, limit int
 
 // load makes the state at the head, and the tail before it.
 func (d *Document) load(ctx context.Context) error {
-	var last uint64
-	q := driver.Query{Items: []driver.Item{{Streams: []string{d.stream}}}}
-	for r, err := range d.docs.source.Read(ctx, q, driver.ReadOptions{Backward: true, Limit: 1}) {
-		if err != nil {
-			return err
-		}
-		last = r.Version
+	last, err := d.last(ctx)
+	if err != nil {
+		return err
 	}
 	d.head = d.snapshot(ctx, last-min(last, uint64(d.docs.opts.tail)/2))
 	return d.replayFrom(ctx, &d.head, last, d.remember)

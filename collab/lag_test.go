@@ -2,6 +2,8 @@ package collab
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/annals-db/annals/driver"
@@ -39,5 +41,25 @@ func TestAChangeThatAnotherServerHasAcceptedIsFoundThere(t *testing.T) {
 	ok(t, err)
 	if version != 4 || now.String() != s.text.String() {
 		t.Errorf("version %d is %q, and %q in the log", version, now, s.text)
+	}
+}
+
+func TestAnEditorThatComesFromAnotherServerIsNotAheadOfTheText(t *testing.T) {
+	log := memstore.New(nil)
+	defer log.Close()
+	behind := newSite(t, deaf{log}, nil)
+	here := behind.doc()
+	there := newSite(t, log, nil).doc()
+	submit(t, there, "ada", Change{{Insert: "ab"}})
+	got := behind.stranger(`{"type":"hello","units":"code-points","client":"window","since":1}`, `{"type":"edit","seq":1,"base":1,"change":[2,"c"]}`, `{"type":"no more"}`)
+	if now, version := here.Text(); version != 2 || now.String() != "abc" || !strings.Contains(got, "unknown type") {
+		t.Errorf("version %d is %q; the editor was told %s", version, now, got)
+	}
+	submit(t, there, "ada", Change{{Insert: "!"}})
+	_, err := here.Submit(t.Context(), Proposal{Author: "eve", Base: 3, Change: Change{{Insert: "?"}}})
+	ok(t, err)
+	var refused *RefusedError
+	if _, err := here.Submit(t.Context(), Proposal{Author: "eve", Base: 5}); !errors.As(err, &refused) {
+		t.Errorf("a base that there is nowhere: %v", err)
 	}
 }

@@ -107,8 +107,12 @@ func (c *connection) hello(ctx context.Context) error {
 	c.client, c.units, c.known = m.Client, m.Units, map[string]bool{}
 	answer := outbound{Type: "welcome", Author: c.author}
 	if m.Since != nil {
-		if _, head := c.doc.Text(); *m.Since > head {
-			return &RefusedError{Reason: "the editor has a version that the text has not reached"}
+		reached, err := c.doc.reach(ctx, *m.Since)
+		if err == nil && !reached {
+			err = &RefusedError{Reason: "the editor has a version that the text has not reached"}
+		}
+		if err != nil {
+			return err
 		}
 		answer.Version = *m.Since
 	} else {

@@ -113,7 +113,14 @@ func (d *Document) textAt(ctx context.Context, version uint64) (Text, error) {
 	d.mu.Unlock()
 	switch {
 	case version > head:
-		return Text{}, &RefusedError{Reason: fmt.Sprintf("its base is version %d, and the last is %d", version, head)}
+		reached, err := d.reach(ctx, version)
+		if err == nil && !reached {
+			err = &RefusedError{Reason: fmt.Sprintf("its base is version %d, and the last is %d", version, head)}
+		}
+		if err != nil {
+			return Text{}, err
+		}
+		return d.textAt(ctx, version)
 	case version == head:
 		return text, nil
 	case near:
