@@ -83,6 +83,32 @@ func TestWaitAfterAReset(t *testing.T) {
 	}
 }
 
+// Who waits for a version that runs in another process learns that it will not come.
+func TestWaitForAVersionThatWasSwitchedAwayFromOrDropped(t *testing.T) {
+	db := memory(t)
+	_, target := targets[0].open(t)
+	old, err := stock("v1", 1, nil).Open(t.Context(), db, target, quick)
+	must(t, err)
+	control := projection.NewControl(db.Log(), target)
+	elsewhere := start(t, stock("v1", 1, nil), db, target, quick)
+	next := start(t, stock("v2", 1, nil), db, target, quick)
+	first := move(t, db, "a", 1)
+	must(t, control.Switch(patient(t), "stock", "v2"))
+	if err := ended(t, elsewhere); !errors.Is(err, projection.ErrRetired) {
+		t.Fatalf("the version before ended with %v", err)
+	}
+	must(t, old.Wait(patient(t), first))
+	last := move(t, db, "a", 1)
+	must(t, next.Wait(patient(t), last))
+	if err := old.Wait(patient(t), last); !errors.Is(err, projection.ErrRetired) {
+		t.Errorf("Wait after the switch: %v", err)
+	}
+	must(t, control.Drop(t.Context(), "stock", "v1"))
+	if err := old.Wait(patient(t), last); !errors.Is(err, projection.ErrRetired) {
+		t.Errorf("Wait after the drop: %v", err)
+	}
+}
+
 // An event that was set aside is tried like any other after a reset.
 func TestResetForgetsWhatHasFailed(t *testing.T) {
 	db := memory(t)

@@ -240,7 +240,8 @@ func (r *Runner) notify() {
 // receipt's Last and read what was written. It returns the error that the runner
 // has ended with. Where the projection runs in another process it looks
 // for its checkpoints every few milliseconds; a [*CheckpointError] says that
-// they are of another log or history.
+// they are of another log or history, and [ErrRetired] that nothing runs the
+// version any more.
 func (r *Runner) Wait(ctx context.Context, p annals.Position) error {
 	if p == 0 {
 		return nil
@@ -319,10 +320,17 @@ func (r *Runner) resets(ctx context.Context) (epoch int64, err error) {
 }
 
 // checkpointed returns how far all partitions are in the target. Where that is
-// up to p, the log must be the one they are of.
+// up to p, the log must be the one they are of; where it is not, the version
+// must be one that is run.
 func (r *Runner) checkpointed(ctx context.Context, p annals.Position) (low annals.Position, err error) {
 	var all []checkpoint
-	err = r.keeper.Keep(ctx, func(ctx context.Context, b Book) (err error) {
+	retired := false
+	err = r.keeper.Keep(ctx, func(ctx context.Context, b Book) error {
+		reg, err := load[registration](ctx, b.Load, registrationKey(r.name))
+		if err != nil {
+			return err
+		}
+		retired = reg == nil || reg.Versions[r.version] == nil || reg.Versions[r.version].State == Retired
 		all, err = list[checkpoint](ctx, b, versionKey(r.name, r.version)+"at/")
 		return err
 	})
@@ -330,6 +338,9 @@ func (r *Runner) checkpointed(ctx context.Context, p annals.Position) (low annal
 		if i == 0 || c.Position < low {
 			low = c.Position
 		}
+	}
+	if err == nil && low < p && retired {
+		err = fmt.Errorf("projection %s %s: %w", r.name, r.version, ErrRetired)
 	}
 	if err != nil || low < p {
 		return low, err
