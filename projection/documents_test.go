@@ -9,9 +9,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/annals-db/annals"
+	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/filestore"
+	"github.com/annals-db/annals/memstore"
 	"github.com/annals-db/annals/projection"
 )
 
@@ -237,4 +241,66 @@ func TestDocumentsThatAreNotDeclared(t *testing.T) {
 	}))
 	err := ended(t, start(t, p, db, documents(t, db), quick))
 	equal(t, "the error", err.Error(), `projection undeclared v1: event "Moved" of "item-a" at position 1, after 3 attempts: collection levels is not declared: add .Collections("levels") to the projection`)
+}
+
+// held is a state that lets the manifest be written when it is told.
+type held struct {
+	driver.State
+	reached, goOn chan struct{}
+}
+
+func (h held) Save(ctx context.Context, key string, value []byte, expect uint64) (uint64, error) {
+	if key == "documents/manifest" {
+		h.reached <- struct{}{}
+		<-h.goOn
+	}
+	return h.State.Save(ctx, key, value, expect)
+}
+
+// heldLog is a log with that state.
+type heldLog struct {
+	driver.Log
+	state driver.State
+}
+
+func (l heldLog) State() driver.State { return l.state }
+
+// What one process writes anew takes nothing away from what another is about to
+// commit, however old that is by its clock.
+func TestTwoProcessesWriteTheirDocumentsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := memstore.New(nil)
+		open := func(state driver.State) *projection.Documents {
+			d, err := projection.NewDocuments(heldLog{log, state})
+			must(t, err)
+			return d
+		}
+		put := func(d *projection.Documents, key string) error {
+			return d.Keep(t.Context(), func(ctx context.Context, b projection.Book) error {
+				return b.Save(ctx, key, []byte(`"`+strings.Repeat("x", 1<<20)+`"`))
+			})
+		}
+		filler := open(log.State())
+		for range 4 { // then everything is written anew
+			must(t, put(filler, "filler"))
+		}
+		var states []held
+		ended := make(chan error, 2)
+		for n := range 2 {
+			h := held{log.State(), make(chan struct{}, 2), make(chan struct{})}
+			states = append(states, h)
+			go func() { ended <- put(open(h), fmt.Sprint(n)) }()
+			<-h.reached
+			time.Sleep(2 * time.Hour)
+		}
+		close(states[0].goOn)
+		must(t, <-ended)
+		close(states[1].goOn)
+		must(t, <-ended)
+		must(t, open(log.State()).Keep(t.Context(), func(ctx context.Context, b projection.Book) error {
+			all, err := b.List(ctx, "")
+			equal(t, "keys", len(all), 3)
+			return err
+		}))
+	})
 }

@@ -7,12 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/annals-db/annals"
 	"github.com/annals-db/annals/driver"
-	"github.com/google/uuid"
 )
 
 // Documents lie in a state that has no transactions over several keys, so one
@@ -34,7 +31,6 @@ const (
 	partBytes = 16 << 20 // of a part that is written anew
 	maxParts  = 64
 	minWaste  = 4 << 20 // of parts, before they are written anew
-	orphanAge = time.Hour
 )
 
 // manifest is the manifest as it was read or written last.
@@ -166,7 +162,7 @@ func (d *Documents) commit(ctx context.Context, began uint64, changes []change) 
 	if next.tail = slices.Concat(d.at.tail, lines); len(next.tail) > tailBytes {
 		switch {
 		case len(next.parts) >= maxParts || next.bytes > minWaste && next.bytes > 2*d.size():
-			old = next.parts
+			old = d.everyPart(ctx)
 			next, written, err = d.rewrite(ctx, changes)
 		default:
 			var key string
@@ -261,7 +257,6 @@ func (d *Documents) rewrite(ctx context.Context, changes []change) (manifest, []
 		}
 	}
 	err := flush()
-	d.sweep(ctx, next.parts)
 	return next, next.parts, err
 }
 
@@ -271,25 +266,23 @@ func (d *Documents) writePart(ctx context.Context, b []byte) (string, error) {
 	return key, err
 }
 
-// remove deletes parts that nothing refers to; what cannot be deleted is swept later.
+// remove deletes parts that nothing refers to; one that cannot be deleted goes when all are next written anew.
 func (d *Documents) remove(ctx context.Context, parts []string) {
 	for _, p := range parts {
 		_ = d.state.Delete(ctx, p, driver.AnyRevision)
 	}
 }
 
-// sweep deletes parts that were left by processes that died, once they are old.
-func (d *Documents) sweep(ctx context.Context, newest []string) {
+// everyPart returns the keys of all parts there are, also of those that
+// processes that died have left. Once a manifest is committed that does not
+// name them, none of them is needed: a commit under way that has written one
+// finds that manifest, and fails.
+func (d *Documents) everyPart(ctx context.Context) (all []string) {
 	for key, err := range d.state.Keys(ctx, partPrefix) {
 		if err != nil {
-			return
+			return d.at.parts
 		}
-		id, err := uuid.Parse(strings.TrimPrefix(key, partPrefix))
-		if err != nil || slices.Contains(newest, key) || slices.Contains(d.at.parts, key) {
-			continue
-		}
-		if seconds, nanos := id.Time().UnixTime(); time.Since(time.Unix(seconds, nanos)) > orphanAge {
-			d.remove(ctx, []string{key})
-		}
+		all = append(all, key)
 	}
+	return all
 }
