@@ -131,6 +131,9 @@ func (s *session) deliver(ctx context.Context, messages []Message) error {
 		return err
 	}
 	if len(messages) == 1 {
+		if err := s.lease.Renew(ctx); err != nil {
+			return err // another may have published it, and would not know that its key waits
+		}
 		m := &messages[0]
 		s.r.opts.Logger.Error("event set aside", "relay", s.r.name, "position", m.Record.Position, "key", m.Key, "attempts", attempts, "error", err)
 		s.blocked[m.Key] = true

@@ -2,11 +2,14 @@ package relay_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/memstore"
 	"github.com/annals-db/annals/relay"
 )
@@ -39,4 +42,37 @@ func TestABatchThatTakesTooLongIsPublishedInParts(t *testing.T) {
 			t.Errorf("published %v up to position %d, %v", b.ids(), at, err)
 		}
 	})
+}
+
+// robbed is a sink whose relay another process takes over while it refuses a message.
+type robbed struct{ state driver.State }
+
+func (r robbed) Publish(ctx context.Context, _ []relay.Message) error {
+	key := "relay/out/checkpoint"
+	value, revision, err := r.state.Load(ctx, key)
+	if err == nil {
+		var entry map[string]any
+		if err = json.Unmarshal(value, &entry); err == nil {
+			entry["instance"], entry["token"] = "another", entry["token"].(float64)+1
+			if value, err = json.Marshal(entry); err == nil {
+				_, err = r.state.Save(ctx, key, value, revision)
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return relay.Permanent(errors.New("refused"))
+}
+
+func TestWhoHasLostTheRelaySetsNothingAside(t *testing.T) {
+	log := memstore.New(nil)
+	appendEvents(t, log, 1)
+	r := newRelay(t, log, robbed{log.State()}, relay.Options{})
+	if _, err := r.Drain(t.Context()); err == nil {
+		t.Error("it drained what was taken from it")
+	}
+	if letter, err := r.Letters().Find(t.Context(), "item-0"); !errors.Is(err, driver.ErrNotFound) {
+		t.Errorf("there is a dead letter: %+v, %v", letter, err)
+	}
 }
