@@ -127,10 +127,10 @@ func (r *Relay) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if !errors.Is(err, lease.ErrLost) {
+		if !errors.Is(err, lease.ErrLost) && !errors.Is(err, lease.ErrRanOut) {
 			return fmt.Errorf("relay %s: %w", r.name, err)
 		}
-		r.opts.Logger.Warn("another process has taken the relay over", "relay", r.name)
+		r.opts.Logger.Warn("another process may have taken the relay over", "relay", r.name, "error", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,5 +75,58 @@ func TestWhoHasLostTheRelaySetsNothingAside(t *testing.T) {
 	}
 	if letter, err := r.Letters().Find(t.Context(), "item-0"); !errors.Is(err, driver.ErrNotFound) {
 		t.Errorf("there is a dead letter: %+v, %v", letter, err)
+	}
+}
+
+// silent is a state that gives no answer to a write while it is cut off, until
+// whoever wants it gives up.
+type silent struct {
+	driver.State
+	cut *atomic.Bool
+}
+
+func (s silent) Save(ctx context.Context, key string, value []byte, expect uint64) (uint64, error) {
+	if s.cut.Load() {
+		<-ctx.Done()
+		s.cut.Store(false)
+		return 0, ctx.Err()
+	}
+	return s.State.Save(ctx, key, value, expect)
+}
+
+// cutting is a sink that takes the first message when the state is cut off.
+type cutting struct {
+	cut   *atomic.Bool
+	calls atomic.Int32
+	again chan struct{} // closed when it is called again
+}
+
+func (c *cutting) Publish(context.Context, []relay.Message) error {
+	switch c.calls.Add(1) {
+	case 1:
+		c.cut.Store(true)
+	case 2:
+		close(c.again)
+	}
+	return nil
+}
+
+func TestARelayOutlivesAStateThatGivesNoAnswer(t *testing.T) {
+	log := memstore.New(nil)
+	appendEvents(t, log, 1)
+	state := silent{log.State(), new(atomic.Bool)}
+	sink := &cutting{cut: state.cut, again: make(chan struct{})}
+	r := newRelay(t, log, sink, relay.Options{State: state, TTL: 300 * time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	select {
+	case err := <-ended:
+		t.Fatalf("Run returned %v", err)
+	case <-sink.again:
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run returned %v", err)
 	}
 }

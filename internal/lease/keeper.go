@@ -94,6 +94,10 @@ func (e *HeldError) Error() string {
 // ErrLost is wrapped where a lease was taken by another, or given back.
 var ErrLost = errors.New("the lease is lost")
 
+// ErrRanOut is wrapped where the state has not answered within the time to live,
+// so that another may have taken the lease. It wraps [driver.ErrUnavailable].
+var ErrRanOut = fmt.Errorf("the lease has run out: %w", driver.ErrUnavailable)
+
 // Acquire takes the lease under key: one that nobody holds, or whose holder has
 // not renewed it for its time to live while this keeper watched. Else it is a
 // *[HeldError], and one call of Acquire after another is the watching.

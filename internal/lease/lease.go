@@ -46,7 +46,7 @@ func (l *Lease) Valid() bool {
 
 // Renew keeps the lease for another time to live. Once another has taken it,
 // the error wraps [ErrLost]; any other error leaves it as it was, to be tried
-// again. Where the state does not answer, it returns when the lease has run out.
+// again. Where the state does not answer until the lease has run out, that is [ErrRanOut].
 func (l *Lease) Renew(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -69,7 +69,7 @@ func (l *Lease) keep(ctx context.Context, verb string, e Entry) error {
 	defer cancel()
 	err := l.change(bounded, verb, e)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil && !l.lost {
-		err = fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
+		err = fmt.Errorf("%w: %w", ErrRanOut, err)
 	}
 	return err
 }
