@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -74,13 +75,17 @@ func (st *state) Delete(ctx context.Context, key string, expect uint64) error {
 	done := false
 	err := st.change(ctx, "delete", key, `DELETE FROM {schema}.state WHERE key = $1 AND (revision = $2 OR $2 = -1) RETURNING true`,
 		[]any{key, revisionArg(expect)}, func(rows pgx.Rows) error { return rows.Scan(&done) })
-	if err == nil && !done && expect != driver.AnyRevision {
-		err = st.refused(ctx, "delete", key, expect)
-		if expect == 0 && err == nil {
+	if err != nil || done || expect == driver.AnyRevision {
+		return err
+	}
+	if expect == 0 {
+		if _, _, err := st.Load(ctx, key); errors.Is(err, driver.ErrNotFound) {
 			return nil
+		} else if err != nil {
+			return err
 		}
 	}
-	return err
+	return st.refused(ctx, "delete", key, expect)
 }
 
 func revisionArg(expect uint64) int64 {
@@ -150,11 +155,11 @@ func (st *state) change(ctx context.Context, verb, key, sql string, args []any, 
 // refused says at which revision key is, where another was expected.
 func (st *state) refused(ctx context.Context, verb, key string, expect uint64) error {
 	_, at, err := st.Load(ctx, key)
-	if err != nil && at == 0 && ctx.Err() != nil {
+	if err != nil && !errors.Is(err, driver.ErrNotFound) {
 		return err
 	}
-	if at == 0 && expect == 0 {
-		return nil
+	if at == expect {
+		return fmt.Errorf("%s state %q: it was not at revision %d a moment ago: %w", verb, key, expect, driver.ErrRevision)
 	}
 	return fmt.Errorf("%s state %q: it is at revision %d, not %d: %w", verb, key, at, expect, driver.ErrRevision)
 }

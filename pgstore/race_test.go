@@ -1,0 +1,102 @@
+package pgstore_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/annals-db/annals/driver"
+	"github.com/annals-db/annals/pgstore"
+)
+
+// before is a tracer that does something right before the first statement that
+// has a text in it is sent.
+type before struct {
+	text string
+	do   func()
+	done atomic.Bool
+}
+
+func (b *before) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	if strings.Contains(q.SQL, b.text) && !b.done.Swap(true) {
+		b.do()
+	}
+	return ctx
+}
+
+func (b *before) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// openTraced opens a store that does b.
+func openTraced(t testing.TB, url string, b *before) *pgstore.Store {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ConnConfig.Tracer = b
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	s, err := pgstore.FromPool(context.Background(), pool, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// What is in the way of a Save goes before the Save has looked what it is.
+func TestSaveThatWasRefusedIsNeverDone(t *testing.T) {
+	const looks = "SELECT value, revision"
+	t.Run("the key was deleted meanwhile", func(t *testing.T) {
+		ctx, url := newContext(t), newURL(t)
+		other := openStore(t, url, nil).State()
+		if _, err := other.Save(ctx, "lease", []byte("other"), 0); err != nil {
+			t.Fatal(err)
+		}
+		st := openTraced(t, url, &before{text: looks, do: func() {
+			if err := other.Delete(ctx, "lease", driver.AnyRevision); err != nil {
+				t.Error(err)
+			}
+		}}).State()
+		if revision, err := st.Save(ctx, "lease", []byte("own"), 0); !errors.Is(err, driver.ErrRevision) {
+			t.Errorf("Save returned revision %d and %v", revision, err)
+		}
+		if _, _, err := other.Load(ctx, "lease"); !errors.Is(err, driver.ErrNotFound) {
+			t.Errorf("Load returned %v", err)
+		}
+	})
+	t.Run("the server cannot be asked", func(t *testing.T) {
+		ctx, url := newContext(t), newURL(t)
+		other := openStore(t, url, nil).State()
+		if _, err := other.Save(ctx, "lease", []byte("other"), 0); err != nil {
+			t.Fatal(err)
+		}
+		st := openTraced(t, url, &before{text: looks, do: func() {
+			runSQL(t, url, `ALTER TABLE annals.state RENAME TO away`)
+		}}).State()
+		if revision, err := st.Save(ctx, "lease", []byte("own"), 0); err == nil {
+			t.Errorf("Save returned revision %d and no error", revision)
+		}
+	})
+	t.Run("the server cannot be asked what Delete found", func(t *testing.T) {
+		ctx, url := newContext(t), newURL(t)
+		other := openStore(t, url, nil).State()
+		if _, err := other.Save(ctx, "lease", []byte("other"), 0); err != nil {
+			t.Fatal(err)
+		}
+		st := openTraced(t, url, &before{text: looks, do: func() {
+			runSQL(t, url, `ALTER TABLE annals.state RENAME TO away`)
+		}}).State()
+		if err := st.Delete(ctx, "lease", 0); err == nil {
+			t.Error("Delete of a key that is there, expected absent, returned no error")
+		}
+	})
+}
