@@ -15,6 +15,7 @@ import (
 // askInfo answers any number of calls of Info by one statement.
 func (s *Store) askInfo(ctx context.Context, keys []struct{}) ([]driver.Info, error) {
 	info, err := s.infoBy(ctx, s.query)
+	s.heads.seen(info.Head)
 	return slices.Repeat([]driver.Info{info}, len(keys)), err
 }
 

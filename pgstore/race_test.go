@@ -100,3 +100,64 @@ func TestSaveThatWasRefusedIsNeverDone(t *testing.T) {
 		}
 	})
 }
+
+// What a transaction sees of itself, or no longer sees of others, is not where
+// the log stands.
+func TestTransactionThatReadsDoesNotMoveTheHeadOfTheStore(t *testing.T) {
+	t.Run("rolled back with its lock held", func(t *testing.T) {
+		ctx, url := newContext(t), newURL(t)
+		s, pool := openStore(t, url, nil), openPool(t, url)
+		tx := begin(t, pool, pgx.ReadCommitted)
+		log := s.In(tx)
+		mustAppend(t, log, batch(event("a-1", "A")))
+		if _, err := tx.Exec(ctx, `SET CONSTRAINTS ALL IMMEDIATE`); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := log.Info(ctx); err != nil || info.Head != 1 {
+			t.Fatalf("Info returned %+v and %v", info, err)
+		}
+		if n := len(readAll(t, log)); n != 1 {
+			t.Fatalf("the transaction reads %d events", n)
+		}
+		if err := tx.Rollback(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(readAll(t, s)); n != 0 {
+			t.Errorf("%d events", n)
+		}
+		waiting, stop := context.WithCancel(ctx)
+		stop()
+		if head, err := s.Wait(waiting, 0); err == nil {
+			t.Errorf("Wait returned %d", head)
+		}
+	})
+	t.Run("in a hook that fails", func(t *testing.T) {
+		ctx, url := newContext(t), newURL(t)
+		s := openStore(t, url, nil)
+		remove := s.Inline(func(ctx context.Context, tx any, _ []driver.Record) error {
+			if _, err := s.In(tx.(pgx.Tx)).Info(ctx); err != nil {
+				return err
+			}
+			return errHook
+		})
+		if _, err := s.Append(ctx, batch(event("a-1", "A"))); !errors.Is(err, errHook) {
+			t.Fatalf("Append returned %v", err)
+		}
+		remove()
+		if n := len(readAll(t, s)); n != 0 {
+			t.Errorf("%d events", n)
+		}
+	})
+	t.Run("with an older snapshot", func(t *testing.T) {
+		ctx, url := newContext(t), newURL(t)
+		s, pool := openStore(t, url, nil), openPool(t, url)
+		tx := begin(t, pool, pgx.RepeatableRead)
+		if _, err := tx.Exec(ctx, `SELECT 1`); err != nil {
+			t.Fatal(err)
+		}
+		mustAppend(t, s, batch(event("a-1", "A")))
+		if n := len(readAll(t, s.In(tx))); n != 0 {
+			t.Errorf("%d events in the snapshot", n)
+		}
+	})
+}

@@ -31,7 +31,8 @@ func (s *Store) Read(ctx context.Context, q driver.Query, o driver.ReadOptions) 
 // reading is a read under way.
 type reading struct {
 	s     *Store
-	run   func(ctx context.Context, what, sql string, args []any, row func(pgx.Rows) error) error
+	run   runner
+	heads *heads // nil within a transaction, which sees what may be undone, and may not see what is known
 	o     driver.ReadOptions
 	sql   string
 	keys  []any // the arguments behind after, upTo and limit
@@ -53,7 +54,7 @@ func (s *Store) firstPage() int {
 }
 
 func (s *Store) reading(q driver.Query, o driver.ReadOptions) *reading {
-	r := &reading{s: s, run: s.query, o: o, after: clamp(o.After), upTo: clamp(o.UpTo), left: o.Limit, page: s.firstPage()}
+	r := &reading{s: s, run: s.query, heads: &s.heads, o: o, after: clamp(o.After), upTo: clamp(o.UpTo), left: o.Limit, page: s.firstPage()}
 	r.rows.place = s.opts.Schema + ".events"
 	if r.upTo == 0 {
 		r.upTo = math.MaxInt64
@@ -95,7 +96,10 @@ func (r *reading) yield(ctx context.Context) iter.Seq2[driver.Record, error] {
 // next returns the next page, and sets ended behind the last.
 func (r *reading) next(ctx context.Context) ([]driver.Record, error) {
 	limit := min(r.page, r.left)
-	known, _ := r.s.heads.now() // before the rows are looked for, so that they must be there
+	var known driver.Position
+	if r.heads != nil {
+		known, _ = r.heads.now() // before the rows are looked for, so that they must be there
+	}
 	rows, head, err := r.fetch(ctx, limit)
 	if err == nil && !r.begun {
 		if head < 0 {
@@ -171,7 +175,10 @@ func (r *reading) begin(ctx context.Context, limit int, rows []row, head int64) 
 			return nil, &driver.PositionError{What: fmt.Sprintf("position %d", p), Head: driver.Position(head)}
 		}
 	}
-	if r.s.heads.seen(driver.Position(head)); !r.o.Backward {
+	if r.heads != nil {
+		r.heads.seen(driver.Position(head))
+	}
+	if !r.o.Backward {
 		r.upTo = min(r.upTo, head)
 	}
 	r.begun = true

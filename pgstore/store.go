@@ -95,7 +95,6 @@ func (s *Store) infoBy(ctx context.Context, run runner) (driver.Info, error) {
 	if err != nil {
 		return driver.Info{}, err
 	}
-	s.heads.seen(info.Head)
 	return info, nil
 }
 

@@ -210,7 +210,7 @@ func (t *TxLog) query(ctx context.Context, what, sql string, args []any, row fun
 func (t *TxLog) Read(ctx context.Context, q driver.Query, o driver.ReadOptions) iter.Seq2[driver.Record, error] {
 	return func(yield func(driver.Record, error) bool) {
 		r := t.s.reading(q, o)
-		r.key = nil // within the transaction
+		r.key, r.heads = nil, nil
 		r.run = func(ctx context.Context, what, sql string, args []any, row func(pgx.Rows) error) error {
 			t.mu.Lock()
 			defer t.mu.Unlock()
