@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,14 +26,16 @@ type refused struct {
 // CommitError returns err, of the COMMIT of a transaction that appended by
 // [Store.In], in the words of the contract: a *[driver.ConflictError] if an
 // append was refused, an error that wraps [driver.ErrOutcomeUnknown] if the
-// connection broke. Other errors, and nil, come back with nothing lost.
+// connection broke or the context ended before the answer came. Other errors,
+// and nil, come back with nothing lost.
 func CommitError(err error) error {
 	if err == nil {
 		return nil
 	}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		if broken(err) && !pgconn.SafeToRetry(err) {
+		ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) // while the answer was awaited
+		if (ended || broken(err)) && !pgconn.SafeToRetry(err) {
 			return fmt.Errorf("commit: %w: %w", driver.ErrOutcomeUnknown, err)
 		}
 		return wrap("commit", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/annals-db/annals/driver"
+	"github.com/annals-db/annals/internal/pgserver"
 	"github.com/annals-db/annals/pgstore"
 )
 
@@ -160,4 +161,61 @@ func TestTransactionThatReadsDoesNotMoveTheHeadOfTheStore(t *testing.T) {
 			t.Errorf("%d events in the snapshot", n)
 		}
 	})
+}
+
+// unreplicated returns the URL of a server whose synchronous standby never
+// comes: what asks for it is on the server's disk, and neither visible nor answered.
+// Without asking, commits are local.
+func unreplicated(t testing.TB) string {
+	server := pgserver.ForTest(t, &pgserver.Options{Settings: map[string]string{"synchronous_standby_names": "nobody"}})
+	return server.URL("postgres") + "&synchronous_commit=local"
+}
+
+// untilWaiting waits until a session waits for something.
+func untilWaiting(t testing.TB, pool *pgxpool.Pool, event string) {
+	t.Helper()
+	for ctx, waits := newContext(t), false; !waits; {
+		err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = $1)`, event).Scan(&waits)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestCommitWhoseContextEndsIsOfUnknownOutcome(t *testing.T) {
+	ctx, url := newContext(t), unreplicated(t)
+	s, pool := openStore(t, url, nil), openPool(t, url)
+	committing, cancel := context.WithCancel(ctx)
+	answer := make(chan error, 1)
+	e := event("a-1", "A")
+	go func() {
+		answer <- s.Update(committing, func(tx pgx.Tx, log *pgstore.TxLog) error {
+			if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on`); err != nil {
+				return err
+			}
+			_, err := log.Append(ctx, batch(e))
+			return err
+		})
+	}()
+	untilWaiting(t, pool, "SyncRep")
+	cancel()
+	if err := <-answer; !errors.Is(err, driver.ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
+		t.Errorf("Update returned %v", err)
+	}
+	if head, err := s.Wait(ctx, 0); err != nil || head != 1 { // it took place
+		t.Errorf("Wait returned %d and %v", head, err)
+	}
+	if r, err := s.Receipt(ctx, e.ID); err != nil || r.First != 1 {
+		t.Errorf("Receipt returned %+v and %v", r, err)
+	}
+	// With a context that had ended before, nothing was sent.
+	err := s.Update(ctx, func(_ pgx.Tx, log *pgstore.TxLog) error {
+		if _, err := log.Append(ctx, batch(event("a-1", "B"))); err != nil {
+			return err
+		}
+		return log.Commit(committing)
+	})
+	if !errors.Is(err, context.Canceled) || errors.Is(err, driver.ErrOutcomeUnknown) {
+		t.Errorf("Commit with a context that had ended returned %v", err)
+	}
 }
