@@ -80,8 +80,20 @@ func (s *Store) receiptOf(batch []driver.Record) driver.Receipt {
 // Repeated set; an error that wraps [driver.ErrNotFound] if the log has none.
 // So the place of what was appended within a transaction is known after its
 // commit, and whether a transaction whose COMMIT was not answered took place.
+// Such a COMMIT may be under way still: where the log has no such event,
+// Receipt waits for those that hold or await the log's lock and looks again. A
+// COMMIT that has not got so far it cannot see; when its session has ended, the
+// answer is final.
+// Who holds the lock must not ask, such as an inline hook.
 func (s *Store) Receipt(ctx context.Context, id driver.ID) (driver.Receipt, error) {
-	records, err := s.records(ctx, s.query, s.sql.ids, []any{[][16]byte{id}})
+	find := func() ([]driver.Record, error) { return s.records(ctx, s.query, s.sql.ids, []any{[][16]byte{id}}) }
+	records, err := find()
+	if err == nil && len(records) == 0 {
+		err = s.query(ctx, "receipt", s.sql.settle, nil, func(pgx.Rows) error { return nil })
+		if err == nil {
+			records, err = find()
+		}
+	}
 	if err != nil {
 		return driver.Receipt{}, err
 	}

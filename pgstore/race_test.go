@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -171,15 +172,14 @@ func unreplicated(t testing.TB) string {
 	return server.URL("postgres") + "&synchronous_commit=local"
 }
 
-// untilWaiting waits until a session waits for something.
-func untilWaiting(t testing.TB, pool *pgxpool.Pool, event string) {
+// waits reports whether a session waits for something.
+func waits(t testing.TB, pool *pgxpool.Pool, event string) (yes bool) {
 	t.Helper()
-	for ctx, waits := newContext(t), false; !waits; {
-		err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = $1)`, event).Scan(&waits)
-		if err != nil {
-			t.Fatal(err)
-		}
+	err := pool.QueryRow(newContext(t), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = $1)`, event).Scan(&yes)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return yes
 }
 
 func TestCommitWhoseContextEndsIsOfUnknownOutcome(t *testing.T) {
@@ -197,7 +197,8 @@ func TestCommitWhoseContextEndsIsOfUnknownOutcome(t *testing.T) {
 			return err
 		})
 	}()
-	untilWaiting(t, pool, "SyncRep")
+	for !waits(t, pool, "SyncRep") {
+	}
 	cancel()
 	if err := <-answer; !errors.Is(err, driver.ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
 		t.Errorf("Update returned %v", err)
@@ -217,5 +218,49 @@ func TestCommitWhoseContextEndsIsOfUnknownOutcome(t *testing.T) {
 	})
 	if !errors.Is(err, context.Canceled) || errors.Is(err, driver.ErrOutcomeUnknown) {
 		t.Errorf("Commit with a context that had ended returned %v", err)
+	}
+}
+
+// A COMMIT whose answer is lost may be on the server's disk and not visible yet.
+func TestReceiptWaitsForACommitUnderWay(t *testing.T) {
+	ctx, url := newContext(t), unreplicated(t)
+	s, pool := openStore(t, url, nil), openPool(t, url)
+	lost := openStore(t, url, nil)
+	e := event("a-1", "A")
+	committing, cut := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cut()
+	wg.Go(func() {
+		_ = lost.Update(committing, func(tx pgx.Tx, log *pgstore.TxLog) error {
+			if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on`); err != nil {
+				return err
+			}
+			_, err := log.Append(ctx, batch(e))
+			return err
+		})
+	})
+	for !waits(t, pool, "SyncRep") {
+	}
+	var r driver.Receipt
+	answer := make(chan error, 1)
+	go func() {
+		var err error
+		r, err = s.Receipt(ctx, e.ID)
+		answer <- err
+	}()
+	for !waits(t, pool, "advisory") {
+		select {
+		case err := <-answer:
+			t.Fatalf("with the COMMIT under way, Receipt returned %v", err)
+		default:
+		}
+	}
+	cut() // and the server is told to wait no longer
+	if err := <-answer; err != nil || r.First != 1 {
+		t.Errorf("Receipt returned %+v and %v", r, err)
+	}
+	if _, err := s.Receipt(ctx, event("a-1", "A").ID); !errors.Is(err, driver.ErrNotFound) {
+		t.Errorf("Receipt of what never was returned %v", err)
 	}
 }

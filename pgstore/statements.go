@@ -19,7 +19,7 @@ const columns = `x.position, x.version, x.time, x.occurred, x.batch, x.id, x.str
 
 // statements are the statements of a store that do not vary.
 type statements struct {
-	info, head, versions, locate, append, inbox, ids, batch, leaves, notify string
+	info, head, versions, locate, append, inbox, ids, batch, leaves, notify, settle string
 
 	pages *pages
 }
@@ -51,6 +51,7 @@ func newStatements(schema string) statements {
 		batch:  in(`SELECT ` + columns + ` FROM {schema}.events x WHERE x.batch = $1 AND x.position >= $1 AND x.position < $1 + $2 ORDER BY x.position`),
 		leaves: in(`SELECT position, leaf FROM {schema}.events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3`),
 		notify: `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`,
+		settle: in(`SELECT pg_advisory_xact_lock_shared(1634627937, '{schema}.events'::regclass::oid::int)`),
 	}
 }
 
