@@ -11,7 +11,8 @@ import (
 	"github.com/annals-db/annals/driver"
 )
 
-// codeRefused is raised by a COMMIT whose appends were refused.
+// codeRefused is raised where an append that waited is refused: by COMMIT, or
+// before it where constraints are immediate.
 const codeRefused = "AN001"
 
 // refused is the detail of codeRefused.
@@ -40,15 +41,22 @@ func CommitError(err error) error {
 		}
 		return wrap("commit", err)
 	}
-	if pg.Code != codeRefused {
-		if fatal(pg) {
-			return fmt.Errorf("commit: %w: %w", driver.ErrOutcomeUnknown, err)
-		}
-		return wrap("commit", err)
+	if fatal(pg) {
+		return fmt.Errorf("commit: %w: %w", driver.ErrOutcomeUnknown, err)
+	}
+	return placed("commit", err)
+}
+
+// placed returns err, of what fires the trigger of the inbox, in the words of
+// the contract.
+func placed(what string, err error) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pg.Code != codeRefused {
+		return wrap(what, err)
 	}
 	var d refused
 	if bad := json.Unmarshal([]byte(pg.Detail), &d); bad != nil {
-		return fmt.Errorf("commit: %w (%w)", err, bad)
+		return fmt.Errorf("%s: %w (%w)", what, err, bad)
 	}
 	if d.Status == statusKnown {
 		return &driver.IDError{ID: d.ID, Reason: "it was appended by another while this transaction was under way"}
@@ -56,7 +64,7 @@ func CommitError(err error) error {
 	var c conditionJSON
 	if len(d.Condition) > 0 && string(d.Condition) != "null" {
 		if bad := json.Unmarshal(d.Condition, &c); bad != nil {
-			return fmt.Errorf("commit: %w (%w)", err, bad)
+			return fmt.Errorf("%s: %w (%w)", what, err, bad)
 		}
 	}
 	refusal := refusalOf(d.Status, 0, d.At, d.Head, []driver.Condition{c.condition()})

@@ -264,3 +264,25 @@ func TestReceiptWaitsForACommitUnderWay(t *testing.T) {
 		t.Errorf("Receipt of what never was returned %v", err)
 	}
 }
+
+// With immediate constraints an append is placed at once; others may append
+// between its judgement and its place.
+func TestAppendWithImmediateConstraintsSaysItsConflict(t *testing.T) {
+	ctx, url := newContext(t), newURL(t)
+	other := openStore(t, url, nil)
+	s := openTraced(t, url, &before{text: "INSERT INTO \"annals\".inbox", do: func() { mustAppend(t, other, batch(event("a-1", "A"))) }})
+	err := s.Update(ctx, func(tx pgx.Tx, log *pgstore.TxLog) error {
+		if _, err := tx.Exec(ctx, `SET CONSTRAINTS ALL IMMEDIATE`); err != nil {
+			return err
+		}
+		_, err := log.Append(ctx, driver.Batch{Events: []driver.Event{event("a-1", "B")}, Conditions: []driver.Condition{driver.StreamAbsent("a-1")}})
+		return err
+	})
+	var conflict *driver.ConflictError
+	if !errors.As(err, &conflict) || conflict.Version != 1 || conflict.Head != 1 {
+		t.Errorf("Update returned %v", err)
+	}
+	if n := len(readAll(t, s)); n != 1 {
+		t.Errorf("%d events", n)
+	}
+}

@@ -104,7 +104,7 @@ func (t *TxLog) Append(ctx context.Context, b driver.Batch) (driver.Receipt, err
 		return driver.Receipt{}, err
 	}
 	if _, err := t.tx.Exec(ctx, t.s.sql.inbox, append([]any{t.mode, t.s.now()}, g.args()...)...); err != nil {
-		return driver.Receipt{}, wrap("append in a transaction", err)
+		return driver.Receipt{}, placed("append in a transaction", err)
 	}
 	t.raise(&receipt, &b)
 	t.pending = append(t.pending, keep(b))
