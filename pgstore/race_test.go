@@ -286,3 +286,18 @@ func TestAppendWithImmediateConstraintsSaysItsConflict(t *testing.T) {
 		t.Errorf("%d events", n)
 	}
 }
+
+func TestTransactionThatAppendsCannotBePrepared(t *testing.T) {
+	ctx := newContext(t)
+	server := pgserver.ForTest(t, &pgserver.Options{Settings: map[string]string{"max_prepared_transactions": "1"}})
+	url := server.URL("postgres")
+	s, pool := openStore(t, url, nil), openPool(t, url)
+	tx := begin(t, pool, pgx.ReadCommitted)
+	mustAppend(t, s.In(tx), batch(event("a-1", "A")))
+	if _, err := tx.Exec(ctx, `PREPARE TRANSACTION 'both'`); !contains(err, "cannot PREPARE", "NOTIFY") {
+		t.Errorf("PREPARE TRANSACTION answered %v", err)
+	}
+	if r := mustAppend(t, s, batch(event("a-1", "A"))); r.First != 1 {
+		t.Errorf("the next append is at %d", r.First)
+	}
+}

@@ -49,9 +49,9 @@ var _ driver.Log = (*TxLog)(nil)
 // Reads see what is committed, and not what waits. So an append whose
 // conditions cover events that wait in the same transaction is refused: record
 // both in one update. Use one TxLog for a transaction, and begin a new one
-// behind a savepoint that was rolled back. Neither SET CONSTRAINTS … IMMEDIATE
-// nor PREPARE TRANSACTION is of use here: they hold the log's lock until the
-// transaction ends.
+// behind a savepoint that was rolled back. SET CONSTRAINTS … IMMEDIATE is of no
+// use here: it holds the log's lock until the transaction ends. PREPARE
+// TRANSACTION is refused by the server, as the append notifies.
 func (s *Store) In(tx pgx.Tx) *TxLog { return &TxLog{s: s, tx: tx, mode: nameless(tx.Conn().Config())} }
 
 // Update runs fn with a new transaction on the store's pool and the log within
