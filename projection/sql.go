@@ -14,6 +14,7 @@ import (
 type SQL struct {
 	db       *sql.DB
 	dialect  *sqlbook.Dialect
+	level    sql.IsolationLevel
 	prepared atomic.Bool // the table of keys is there
 }
 
@@ -24,8 +25,12 @@ var _ Target[*sql.Tx] = (*SQL)(nil)
 // process's transaction otherwise fails, and is tried again.
 func SQLite(db *sql.DB) *SQL { return &SQL{db: db, dialect: sqlbook.SQLite} }
 
-// Postgres returns a target in a PostgreSQL database.
-func Postgres(db *sql.DB) *SQL { return &SQL{db: db, dialect: sqlbook.Postgres} }
+// Postgres returns a target in a PostgreSQL database. Its transactions are at
+// READ COMMITTED whatever the database's default is: who has waited for a
+// checkpoint must see what was done meanwhile.
+func Postgres(db *sql.DB) *SQL {
+	return &SQL{db: db, dialect: sqlbook.Postgres, level: sql.LevelReadCommitted}
+}
 
 // Keep runs fn in a transaction over the bookkeeping alone.
 func (s *SQL) Keep(ctx context.Context, fn func(context.Context, Book) error) error {
@@ -58,7 +63,7 @@ func (s *SQL) Update(ctx context.Context, fn func(context.Context, *sql.Tx, Book
 func (s *SQL) Within(tx *sql.Tx) Book { return sqlBook{sqlbook.New(s.dialect, sqlConn{tx})} }
 
 func (s *SQL) transact(ctx context.Context, fn func(context.Context, *sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: s.level})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

@@ -31,7 +31,8 @@ func (t *Target) Keep(ctx context.Context, fn func(context.Context, projection.B
 	return t.Update(ctx, func(ctx context.Context, _ pgx.Tx, b projection.Book) error { return fn(ctx, b) })
 }
 
-// Update runs fn in a transaction.
+// Update runs fn in a transaction, at READ COMMITTED whatever the database's
+// default is: who has waited for a checkpoint must see what was done meanwhile.
 func (t *Target) Update(ctx context.Context, fn func(context.Context, pgx.Tx, projection.Book) error) error {
 	if !t.prepared.Load() {
 		var err error
@@ -52,7 +53,7 @@ func (t *Target) Update(ctx context.Context, fn func(context.Context, pgx.Tx, pr
 }
 
 func (t *Target) transact(ctx context.Context, fn func(pgx.Tx) error) error {
-	tx, err := t.pool.Begin(ctx)
+	tx, err := t.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
