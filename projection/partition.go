@@ -333,8 +333,9 @@ func (p *partition) one(ctx context.Context, parked *parking, cp *checkpoint, re
 	if p.bad.park && rec.Position == p.bad.position {
 		return parked.add(ctx, cp, p.n, rec, p.bad.failure)
 	}
-	if err := apply(ctx, rec); err != nil {
+	err := apply(ctx, rec)
+	if err != nil && !sqlbook.Undone(err) {
 		return &failed{rec: *rec, err: err}
 	}
-	return nil
+	return err
 }

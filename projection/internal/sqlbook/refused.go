@@ -31,3 +31,10 @@ func Committed(err error) error {
 	}
 	return err
 }
+
+// Undone reports whether err says that PostgreSQL has undone a transaction for
+// the sake of others: a deadlock, or what cannot be put in an order.
+func Undone(err error) bool {
+	var answer interface{ SQLState() string }
+	return errors.As(err, &answer) && (answer.SQLState() == "40P01" || answer.SQLState() == "40001")
+}
