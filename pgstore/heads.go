@@ -171,9 +171,9 @@ func (s *Store) listenOnce(listening func()) error {
 			return err
 		case err == nil:
 			var p uint64
-			if _, err := fmt.Sscan(n.Payload, &p); err == nil {
-				s.heads.seen(driver.Position(p))
-			}
+			_, err := fmt.Sscan(n.Payload, &p)
+			head, _ := s.heads.now()
+			look = err == nil && driver.Position(p) > head // anybody may notify
 		}
 	}
 }

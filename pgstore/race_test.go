@@ -301,3 +301,32 @@ func TestTransactionThatAppendsCannotBePrepared(t *testing.T) {
 		t.Errorf("the next append is at %d", r.First)
 	}
 }
+
+// Somebody may use a channel that is called as the schema is.
+func TestNotificationOfAnotherOnlyWakes(t *testing.T) {
+	ctx, url := newContext(t), newURL(t)
+	s, pool := openStore(t, url, nil), openPool(t, url)
+	woken := make(chan driver.Position, 1)
+	go func() {
+		head, err := s.Wait(ctx, 0)
+		if err != nil {
+			t.Error(err)
+		}
+		woken <- head
+	}()
+	for listens := false; !listens; {
+		err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%' AND state = 'idle')`).Scan(&listens)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	runSQL(t, url, `NOTIFY annals, '17'`)
+	runSQL(t, url, `NOTIFY annals, 'seventeen'`)
+	mustAppend(t, openStore(t, url, nil), batch(event("a-1", "A")))
+	if head := <-woken; head != 1 {
+		t.Errorf("Wait returned %d", head)
+	}
+	if n := len(readAll(t, s)); n != 1 {
+		t.Errorf("%d events", n)
+	}
+}
