@@ -2,6 +2,8 @@ package pgstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,7 +23,7 @@ func (s *Store) repeatedBy(ctx context.Context, run runner, events []driver.Even
 	}
 	records, err := s.records(ctx, run, s.sql.ids, []any{ids})
 	if err != nil {
-		return driver.Receipt{}, err
+		return driver.Receipt{}, unread(err)
 	}
 	known := make(map[driver.ID]*driver.Record, len(records))
 	for i := range records {
@@ -36,7 +38,7 @@ func (s *Store) repeatedBy(ctx context.Context, run runner, events []driver.Even
 		first := known[events[0].ID].Position
 		batch, err := s.records(ctx, run, s.sql.batch, []any{int64(first), len(events) + 1})
 		if err != nil {
-			return driver.Receipt{}, err
+			return driver.Receipt{}, unread(err)
 		}
 		if same(batch, events) {
 			return s.receiptOf(batch), nil
@@ -52,6 +54,14 @@ func (s *Store) repeatedBy(ctx context.Context, run runner, events []driver.Even
 		}
 	}
 	return driver.Receipt{}, wrap("append", driver.ErrOutcomeUnknown) // known a moment ago: the log was restored
+}
+
+// unread says that a batch may be in the log where that could not be read.
+func unread(err error) error {
+	if _, ok := errors.AsType[*driver.CorruptError](err); ok {
+		return err
+	}
+	return fmt.Errorf("append: %w: %w", driver.ErrOutcomeUnknown, err)
 }
 
 // same reports whether records are those of events, in order.

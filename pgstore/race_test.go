@@ -330,3 +330,18 @@ func TestNotificationOfAnotherOnlyWakes(t *testing.T) {
 		t.Errorf("%d events", n)
 	}
 }
+
+// The batch sent again was known, and its receipt could not be read any more.
+func TestRepeatedAppendWhoseReceiptCannotBeReadIsOfUnknownOutcome(t *testing.T) {
+	url := newURL(t)
+	b := batch(event("a-1", "A"))
+	mustAppend(t, openStore(t, url, nil), b)
+	ctx, cancel := context.WithCancel(newContext(t))
+	s := openTraced(t, url, &before{text: "WHERE x.id = ANY", do: cancel})
+	if _, err := s.Append(ctx, b); !errors.Is(err, driver.ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
+		t.Errorf("Append returned %v", err)
+	}
+	if r := mustAppend(t, s, b); !r.Repeated || r.First != 1 {
+		t.Errorf("the receipt is %+v", r)
+	}
+}
