@@ -345,3 +345,21 @@ func TestRepeatedAppendWhoseReceiptCannotBeReadIsOfUnknownOutcome(t *testing.T) 
 		t.Errorf("the receipt is %+v", r)
 	}
 }
+
+func TestCommitSaysWhichEventIsKnownAndWhere(t *testing.T) {
+	ctx, url := newContext(t), newURL(t)
+	s := openStore(t, url, nil)
+	fresh, twice := event("a-1", "A"), event("a-1", "B")
+	err := s.Update(ctx, func(_ pgx.Tx, log *pgstore.TxLog) error {
+		mustAppend(t, log, batch(fresh, twice))
+		mustAppend(t, s, batch(event("b-1", "B"), twice)) // another does it first
+		return nil
+	})
+	var known *driver.IDError
+	if !errors.As(err, &known) || known.ID != twice.ID || known.Position != 2 {
+		t.Errorf("Update returned %v, want event %s at position 2", err, twice.ID)
+	}
+	if n := len(readAll(t, s)); n != 2 {
+		t.Errorf("%d events", n)
+	}
+}

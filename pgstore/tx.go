@@ -243,12 +243,31 @@ func (t *TxLog) Commit(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.tx.Commit(ctx); err != nil {
-		return CommitError(err)
+		err = CommitError(err)
+		if known, ok := errors.AsType[*driver.IDError](err); ok {
+			t.find(ctx, known)
+		}
+		return err
 	}
 	if t.s.heads.awaited() {
 		_ = t.s.look(ctx) // the server tells as well
 	}
 	return nil
+}
+
+// find completes known, where the server has named the first event of a batch,
+// by the one that the log has and where that is.
+func (t *TxLog) find(ctx context.Context, known *driver.IDError) {
+	var ids [][16]byte
+	for i := range t.pending {
+		for n := range t.pending[i].Events {
+			ids = append(ids, t.pending[i].Events[n].ID)
+		}
+	}
+	records, err := t.s.records(ctx, t.s.query, t.s.sql.ids, []any{ids})
+	if err == nil && len(records) > 0 {
+		known.ID, known.Position = records[0].ID, records[0].Position
+	}
 }
 
 // Receipts returns the receipts of what the transaction has appended, in that
