@@ -15,7 +15,10 @@ import (
 // askInfo answers any number of calls of Info by one statement.
 func (s *Store) askInfo(ctx context.Context, keys []struct{}) ([]driver.Info, error) {
 	info, err := s.infoBy(ctx, s.query)
-	s.heads.seen(info.Head)
+	if err == nil {
+		s.heads.seen(info.Head)
+		s.durability.Store(&info.Durability)
+	}
 	return slices.Repeat([]driver.Info{info}, len(keys)), err
 }
 

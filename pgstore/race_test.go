@@ -363,3 +363,30 @@ func TestCommitSaysWhichEventIsKnownAndWhere(t *testing.T) {
 		t.Errorf("%d events", n)
 	}
 }
+
+func TestReceiptsOfATransactionSayHowDurableItIs(t *testing.T) {
+	ctx, url := newContext(t), newURL(t)
+	s, pool := openStore(t, url, nil), openPool(t, url)
+	first := batch(event("a-1", "A"))
+	mustAppend(t, s, first)
+	for setting, want := range map[string]string{"off": "fsync off: synchronous_commit is off", "on": "fsync"} {
+		tx := begin(t, pool, pgx.ReadCommitted)
+		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = `+setting); err != nil {
+			t.Fatal(err)
+		}
+		log := s.In(tx)
+		if info, err := log.Info(ctx); err != nil || info.Durability != want {
+			t.Errorf("with synchronous_commit %s Info returned %+v and %v", setting, info, err)
+		}
+		mustAppend(t, log, batch(event("a-1", "A")))
+		if err := log.Commit(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := s.Receipt(ctx, first.Events[0].ID); err != nil || r.Durability != "fsync" {
+			t.Errorf("a transaction with synchronous_commit %s has made the store say %q (%v)", setting, r.Durability, err)
+		}
+		if receipts, err := log.Receipts(ctx); err != nil || receipts[0].Durability != want {
+			t.Errorf("with synchronous_commit %s the receipts are %+v (%v)", setting, receipts, err)
+		}
+	}
+}

@@ -89,7 +89,7 @@ func (s *Store) infoBy(ctx context.Context, run runner) (driver.Info, error) {
 		if head != nil {
 			info.Head, info.Time = driver.Position(*head), nanoseconds(*at)
 		}
-		info.Durability = s.durable(settings)
+		info.Durability = durabilityOf(settings)
 		return nil
 	})
 	if err != nil {

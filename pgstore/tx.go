@@ -26,6 +26,7 @@ type TxLog struct {
 
 	mu      sync.Mutex // a transaction is one connection
 	judged  bool       // whether its isolation level was looked at
+	durable string     // as the server said with the last append
 	pending []driver.Batch
 }
 
@@ -106,6 +107,7 @@ func (t *TxLog) Append(ctx context.Context, b driver.Batch) (driver.Receipt, err
 	if _, err := t.tx.Exec(ctx, t.s.sql.inbox, append([]any{t.mode, t.s.now()}, g.args()...)...); err != nil {
 		return driver.Receipt{}, placed("append in a transaction", err)
 	}
+	t.durable = durabilityOf(v.durability)
 	t.raise(&receipt, &b)
 	t.pending = append(t.pending, keep(b))
 	return receipt, nil
@@ -281,7 +283,7 @@ func (t *TxLog) Receipts(ctx context.Context) ([]driver.Receipt, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.Repeated = false
+		r.Repeated, r.Durability = false, t.durable
 		receipts = append(receipts, r)
 	}
 	return receipts, nil
