@@ -3,6 +3,7 @@ package pgstore_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -388,5 +389,23 @@ func TestReceiptsOfATransactionSayHowDurableItIs(t *testing.T) {
 		if receipts, err := log.Receipts(ctx); err != nil || receipts[0].Durability != want {
 			t.Errorf("with synchronous_commit %s the receipts are %+v (%v)", setting, receipts, err)
 		}
+	}
+}
+
+func TestRepeatedAppendInATransactionGivesTheFirstReceipt(t *testing.T) {
+	ctx, url := newContext(t), newURL(t)
+	s := openStore(t, url, nil)
+	mustAppend(t, s, batch(event("a-1", "A")))
+	err := s.Update(ctx, func(_ pgx.Tx, log *pgstore.TxLog) error {
+		b := batch(event("a-1", "B"), event("", "C", "k:v"))
+		first := mustAppend(t, log, b)
+		mustAppend(t, log, batch(event("a-1", "D")))
+		if again := mustAppend(t, log, b); !again.Repeated || !slices.Equal(again.Versions, first.Versions) {
+			t.Errorf("the receipt was %+v and is %+v", first, again)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

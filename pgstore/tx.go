@@ -28,6 +28,7 @@ type TxLog struct {
 	judged  bool       // whether its isolation level was looked at
 	durable string     // as the server said with the last append
 	pending []driver.Batch
+	given   []driver.Receipt // for each of pending
 }
 
 var _ driver.Log = (*TxLog)(nil)
@@ -109,7 +110,8 @@ func (t *TxLog) Append(ctx context.Context, b driver.Batch) (driver.Receipt, err
 	}
 	t.durable = durabilityOf(v.durability)
 	t.raise(&receipt, &b)
-	t.pending = append(t.pending, keep(b))
+	t.pending, t.given = append(t.pending, keep(b)), append(t.given, receipt)
+	receipt.Versions = slices.Clone(receipt.Versions)
 	return receipt, nil
 }
 
@@ -141,7 +143,9 @@ func (t *TxLog) waiting(b *driver.Batch) (*driver.Receipt, error) {
 				continue
 			}
 			if slices.EqualFunc(p.Events, b.Events, func(x, y driver.Event) bool { return x.ID == y.ID && driver.SameContent(&x, &y) }) {
-				return &driver.Receipt{Versions: make([]uint64, len(b.Events)), Durability: waitsForCommit, Repeated: true}, nil
+				r := t.given[i]
+				r.Versions, r.Repeated = slices.Clone(r.Versions), true
+				return &r, nil
 			}
 			return nil, &driver.IDError{ID: b.Events[n].ID, Reason: "another event with it waits in this transaction"}
 		}
