@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -230,30 +231,25 @@ type queryer interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// describe reads what a table is from the catalog; pgx.ErrNoRows if there is none.
+// describe reads what a table is from the catalog, as it is at one moment;
+// pgx.ErrNoRows if there is none.
 func describe(ctx context.Context, q queryer, name Name) (d description, err error) {
 	d = description{Schema: name.Schema, Table: name.Table, SeenBy: "catalog"}
+	var columns []byte
 	err = q.QueryRow(ctx, `
 		SELECT c.oid::bigint, c.relreplident::text,
 		  coalesce((SELECT array_agg(a.attname::text ORDER BY k.n) FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(number, n)
 		    JOIN pg_attribute a ON a.attnum = k.number
 		    WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid), '{}'),
 		  coalesce((SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
-		    WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> ''), '{}')
+		    WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> ''), '{}'),
+		  coalesce((SELECT json_agg(json_build_object('name', attname, 'type', format_type(atttypid, atttypmod), 'number', attnum) ORDER BY attnum)
+		    FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''), '[]')::text
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`,
-		name.Schema, name.Table).Scan(&d.OID, &d.Identity, &d.Key, &d.Omitted)
-	if err != nil {
-		return d, fmt.Errorf("look at table %s: %w", name, err)
+		name.Schema, name.Table).Scan(&d.OID, &d.Identity, &d.Key, &d.Omitted, &columns)
+	if err == nil {
+		err = json.Unmarshal(columns, &d.Columns)
 	}
-	rows, err := q.Query(ctx, `
-		SELECT attname::text, format_type(atttypid, atttypmod), attnum::int FROM pg_attribute
-		WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum`, d.OID)
-	if err != nil {
-		return d, fmt.Errorf("look at table %s: %w", name, err)
-	}
-	d.Columns, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (c Column, err error) {
-		return c, r.Scan(&c.Name, &c.Type, &c.Number)
-	})
 	if err != nil {
 		return d, fmt.Errorf("look at table %s: %w", name, err)
 	}
