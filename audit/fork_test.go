@@ -156,26 +156,36 @@ func TestCaptureGoesOnWhenTheServerWasKilled(t *testing.T) {
 // TestWhatIsSentAgainOfATableThatWasLeftOut has the server, which was killed, send
 // again what changed of a table while that was left out, and is taken in by now.
 func TestWhatIsSentAgainOfATableThatWasLeftOut(t *testing.T) {
-	s := pgserver.ForTest(t, &pgserver.Options{Settings: settings})
-	w := newWorld(t, s, `CREATE TABLE j (id int PRIMARY KEY); CREATE TABLE k (id int PRIMARY KEY)`)
-	w.setUp(nil, "j", "k")
-	w.o.LeaveOut, w.o.Why = []audit.Name{public("k")}, "of no interest"
-	w.caughtUp()
-	w.exec("INSERT INTO k VALUES (1)")
-	w.exec("INSERT INTO j VALUES (1)")
-	w.o.LeaveOut, w.o.TakeIn = nil, []audit.Name{public("k")}
-	w.caughtUp()
-	w.o.TakeIn = nil
-	w.exec("ALTER TABLE k ADD n int; INSERT INTO k VALUES (2)")
-	w.caughtUp()
-	if err := s.Kill(); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"k", "m"} { // under which it is taken in
+		t.Run(name, func(t *testing.T) {
+			s := pgserver.ForTest(t, &pgserver.Options{Settings: settings})
+			w := newWorld(t, s, `CREATE TABLE j (id int PRIMARY KEY); CREATE TABLE k (id int PRIMARY KEY)`)
+			w.setUp(nil, "j", "k")
+			w.o.LeaveOut, w.o.Why = []audit.Name{public("k")}, "of no interest"
+			w.caughtUp()
+			w.exec("INSERT INTO k VALUES (1)")
+			w.exec("INSERT INTO j VALUES (1)")
+			if name != "k" {
+				w.exec("ALTER TABLE k RENAME TO " + name)
+			}
+			w.o.LeaveOut, w.o.TakeIn = nil, []audit.Name{public(name)}
+			w.caughtUp()
+			w.o.TakeIn = nil
+			if name != "k" {
+				w.exec("ALTER TABLE " + name + " RENAME TO k")
+			}
+			w.exec("ALTER TABLE k ADD n int; INSERT INTO k VALUES (2)")
+			w.caughtUp()
+			if err := s.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Restart(); err != nil {
+				t.Fatal(err)
+			}
+			w.conn = dial(t, w.url)
+			w.exec("INSERT INTO k VALUES (3)")
+			w.caughtUp()
+			w.verified()
+		})
 	}
-	if err := s.Restart(); err != nil {
-		t.Fatal(err)
-	}
-	w.conn = dial(t, w.url)
-	w.exec("INSERT INTO k VALUES (3)")
-	w.caughtUp()
-	w.verified()
 }

@@ -67,13 +67,10 @@ func (r *resent) saw(s *session, m pglogrepl.Message) {
 	default:
 		return
 	}
-	p := s.pending[relation]
-	if p == nil {
-		return
-	}
-	t := s.state.tables[TableStream(p.Namespace, p.RelationName)]
-	if t != nil && t.OID == relation && r.lsn >= s.state.from[t.stream] {
-		r.changed = true
+	for _, t := range s.state.tables { // which may have another name by now
+		if t.OID == relation && r.lsn >= s.state.from[relation] {
+			r.changed = true
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ type state struct {
 
 	tables  map[string]*table          // by stream, as they are now
 	out     map[string]*leftOut        // tables that are left out, by stream
-	from    map[string]pglogrepl.LSN   // from which on tables that were taken in are in the trail, by stream
+	from    map[uint32]pglogrepl.LSN   // from which on tables that were taken in are in the trail, by OID
 	rereads map[string]driver.Position // tables that are to be read again, by stream: since when
 	lineage lineage
 }
@@ -71,7 +71,7 @@ func capture(types ...string) driver.Query {
 
 // readState reads the state of the capture in a log.
 func readState(ctx context.Context, log driver.Log) (*state, error) {
-	s := &state{abandoned: map[string]bool{}, tables: map[string]*table{}, out: map[string]*leftOut{}, from: map[string]pglogrepl.LSN{}, rereads: map[string]driver.Position{}, lineage: lineage{}}
+	s := &state{abandoned: map[string]bool{}, tables: map[string]*table{}, out: map[string]*leftOut{}, from: map[uint32]pglogrepl.LSN{}, rereads: map[string]driver.Position{}, lineage: lineage{}}
 	for r, err := range log.Read(ctx, capture(captureStarted), driver.ReadOptions{Limit: 1}) {
 		if err != nil {
 			return nil, err
@@ -178,7 +178,7 @@ func (s *state) readTables(ctx context.Context, log driver.Log) error {
 			s.rereads[r.Stream] = r.Position
 		}
 		if t.From != "" {
-			if s.from[r.Stream], err = pglogrepl.ParseLSN(t.From); err != nil {
+			if s.from[t.OID], err = pglogrepl.ParseLSN(t.From); err != nil {
 				return fmt.Errorf("LSN %q of the trail: %w", t.From, err)
 			}
 		}
