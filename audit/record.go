@@ -25,6 +25,9 @@ func (s *session) record(ctx context.Context, t *table, typ string, c rowChange)
 		key = c.before
 	}
 	stream := t.rowStream(key)
+	if r := s.reread; r != nil && r.table.stream == t.stream && len(c.stale) > 0 {
+		r.unshown(s.tx.xid) // the part of the table where the row is now may have been read
+	}
 	k := known{table: t, stale: c.stale}
 	if c.after != nil {
 		if k.after, err = member(data, "after"); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pglogrepl"
@@ -19,7 +20,8 @@ import (
 // stream of changes goes on. A chunk is read at one moment; the server's place
 // in its log just after is the watermark. Once the stream has passed it, every
 // change that the chunk shows was received, so what is in the chunk is what a row is now if no event of
-// the row came since the table was changed; of the others the events tell all.
+// the row came since the table was changed; of the others the events tell all,
+// or all but values that were not sent. Those are in a chunk that shows the event's transaction.
 type reread struct {
 	table  *table // as it is described in the log now
 	since  driver.Position
@@ -29,14 +31,19 @@ type reread struct {
 	next   chan struct{} // asks for the next chunk
 	cancel context.CancelFunc
 	ended  chan struct{}
-	wait   *chunk // read, and not yet passed by the stream
+	wait   *chunk          // read, and not yet passed by the stream
+	again  map[string]bool // transactions whose values that were not sent are still to be found
 }
+
+// unshown has the table read once more, when the transaction is visible.
+func (r *reread) unshown(xid uint32) { r.again[strconv.FormatUint(uint64(xid), 10)] = true }
 
 // chunk is a part of a table.
 type chunk struct {
 	rows      [][]value
 	table     *table // as it was when it was read
 	watermark pglogrepl.LSN
+	hidden    skipper // transactions that it does not show
 	last      bool
 	err       error
 }
@@ -50,7 +57,7 @@ func (s *session) rereadStep(ctx context.Context) error {
 				delete(s.state.rereads, stream)
 				continue
 			}
-			s.beginReread(ctx, t, since)
+			s.beginReread(ctx, t, since, nil)
 			break
 		}
 	}
@@ -95,12 +102,13 @@ func (s *session) rereadStep(ctx context.Context) error {
 // passed is up to where everything was received and handed over.
 func (s *session) passed() pglogrepl.LSN { return max(s.received, s.state.end) }
 
-func (s *session) beginReread(ctx context.Context, t *table, since driver.Position) {
+// beginReread begins to read, once the transactions in shown are visible.
+func (s *session) beginReread(ctx context.Context, t *table, since driver.Position, shown map[string]bool) {
 	s.o.Logger.Info("a table is read again", "table", t.name.String())
 	ctx, cancel := context.WithCancel(ctx)
-	r := &reread{table: t, since: since, first: !s.state.lineage.before(t.stream, since), logger: s.o.Logger, chunks: make(chan chunk), next: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{})}
+	r := &reread{table: t, since: since, first: !s.state.lineage.before(t.stream, since), logger: s.o.Logger, again: map[string]bool{}, chunks: make(chan chunk), next: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{})}
 	s.reread = r
-	go r.read(ctx, s.url, s.o.ChunkRows)
+	go r.read(ctx, s.url, s.o.ChunkRows, shown)
 }
 
 func (s *session) endReread() {
@@ -140,7 +148,7 @@ func (s *session) writeChunk(ctx context.Context, r *reread, c *chunk) error {
 	for i, row := range c.rows {
 		streams[i] = r.table.rowStream(row)
 	}
-	told, err := s.toldSince(ctx, streams, r.since)
+	told, err := s.toldSince(ctx, streams, r, c)
 	if err != nil {
 		return err
 	}
@@ -182,14 +190,16 @@ func (s *session) writeChunk(ctx context.Context, r *reread, c *chunk) error {
 	return flush()
 }
 
-// toldSince returns which of streams have an event after a position that tells all of the row.
-func (s *session) toldSince(ctx context.Context, streams []string, since driver.Position) (map[string]bool, error) {
+// toldSince returns of which rows an event since the table was changed tells
+// all, or something that the chunk does not show yet.
+func (s *session) toldSince(ctx context.Context, streams []string, r *reread, c *chunk) (map[string]bool, error) {
 	told := map[string]bool{}
 	if len(streams) == 0 {
 		return told, nil
 	}
+	unsent := map[string]string{}
 	q := driver.Query{Items: []driver.Item{{Streams: streams}}}
-	for rec, err := range s.log.Read(ctx, q, driver.ReadOptions{After: since}) {
+	for rec, err := range s.log.Read(ctx, q, driver.ReadOptions{After: r.since}) {
 		if err != nil {
 			return nil, err
 		}
@@ -200,13 +210,24 @@ func (s *session) toldSince(ctx context.Context, streams []string, since driver.
 		if err != nil {
 			return nil, err
 		}
+		delete(unsent, rec.Stream)
 		told[rec.Stream] = stale == nil
+		if xid := rec.Metadata.Value("xid"); stale != nil && c.hidden(xid) {
+			told[rec.Stream], unsent[rec.Stream] = true, xid
+		}
+	}
+	for _, xid := range unsent {
+		r.again[xid] = true
 	}
 	return told, nil
 }
 
 func (s *session) rereadDone(ctx context.Context, r *reread) error {
 	s.endReread()
+	if len(r.again) > 0 {
+		s.beginReread(ctx, r.table, r.since, r.again)
+		return nil
+	}
 	delete(s.state.rereads, r.table.stream)
 	m := s.state.peek(s.state.lsn, s.state.mark.AsOf)
 	m.Table, m.First = r.table.stream, r.since
@@ -218,7 +239,7 @@ func (s *session) rereadDone(ctx context.Context, r *reread) error {
 }
 
 // read reads chunks, each when it is asked for.
-func (r *reread) read(ctx context.Context, url string, size int) {
+func (r *reread) read(ctx context.Context, url string, size int, shown map[string]bool) {
 	defer close(r.ended)
 	send := func(c chunk) bool {
 		select {
@@ -234,11 +255,13 @@ func (r *reread) read(ctx context.Context, url string, size int) {
 		return
 	}
 	defer shut(conn)
-	if r.first {
-		if err := r.writersBefore(ctx, conn); err != nil {
-			send(chunk{err: fmt.Errorf("read table %s: %w", r.table.name, err)})
-			return
-		}
+	err = visible(ctx, conn, shown)
+	if err == nil && r.first {
+		err = r.writersBefore(ctx, conn)
+	}
+	if err != nil {
+		send(chunk{err: fmt.Errorf("read table %s: %w", r.table.name, err)})
+		return
 	}
 	var after []value
 	for {
@@ -274,6 +297,9 @@ func readChunk(ctx context.Context, conn *pgx.Conn, t *table, after []value, siz
 			return fmt.Errorf("another table has its name: %w", pgx.ErrNoRows)
 		}
 		if c.table, err = newTable(d); err != nil {
+			return err
+		}
+		if c.hidden, err = hidden(ctx, tx); err != nil {
 			return err
 		}
 		c.rows, err = chunkRows(ctx, tx.Conn(), c.table, t, after, size)

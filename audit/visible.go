@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -18,21 +19,18 @@ const settling = 2 * time.Second
 // (src/backend/access/transam/xact.c, RecordTransactionCommit). Where that is this capture, it waits in vain.
 func (s *session) settled(ctx context.Context) (bool, error) {
 	xid := strconv.FormatUint(uint64(s.tx.xid), 10)
-	for began, asked, wait := time.Now(), time.Now(), time.Millisecond; !s.tx.settled; wait = min(2*wait, pulse) {
-		var snapshot string
-		if err := s.sql.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&snapshot); err != nil {
-			return false, fmt.Errorf("ask the server which transactions are visible: %w", err)
-		}
-		hidden, err := unseen(snapshot)
+	began, ask := time.Now(), settling
+	for wait := time.Millisecond; !s.tx.settled; wait = min(2*wait, pulse) {
+		not, err := hidden(ctx, s.sql)
 		if err != nil {
 			return false, err
 		}
-		if !hidden(xid) {
+		if !not(xid) {
 			s.tx.settled = true
 			break
 		}
-		if time.Since(asked) > settling {
-			asked = time.Now()
+		if time.Since(began) > ask {
+			ask += time.Minute
 			var us bool
 			err := s.sql.QueryRow(ctx, "SELECT coalesce(bool_or(sync_state IN ('sync', 'quorum')), false) FROM pg_stat_replication WHERE pid = $1", s.conn.PID()).Scan(&us)
 			if err != nil {
@@ -54,6 +52,30 @@ func (s *session) settled(ctx context.Context) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// hidden returns which of the transactions that are sent q does not show.
+func hidden(ctx context.Context, q queryer) (skipper, error) {
+	var snapshot string
+	if err := q.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&snapshot); err != nil {
+		return nil, fmt.Errorf("ask the server which transactions are visible: %w", err)
+	}
+	return unseen(snapshot)
+}
+
+// visible waits until the server shows transactions.
+func visible(ctx context.Context, q queryer, xids map[string]bool) error {
+	for {
+		not, err := hidden(ctx, q)
+		if err != nil || !slices.ContainsFunc(slices.Collect(maps.Keys(xids)), not) {
+			return err
+		}
+		select {
+		case <-time.After(pulse):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // writersBefore waits until the transactions that may have written to the table

@@ -111,3 +111,33 @@ func TestATableThatIsPublishedWhileItIsWritten(t *testing.T) {
 	w.verifiedSoon()
 	w.stop()
 }
+
+// TestAValueThatWasNotSentIsNotReadFromBefore has a table read again while a
+// change that did not send a large value is sent and not visible: what is read is older than the change.
+func TestAValueThatWasNotSentIsNotReadFromBefore(t *testing.T) {
+	o := maps.Clone(settings)
+	o["synchronous_standby_names"], o["synchronous_commit"] = "nobody", "local"
+	w := newWorld(t, pgserver.ForTest(t, &pgserver.Options{Settings: o}), `CREATE TABLE k (id int PRIMARY KEY, n int, big text);
+		INSERT INTO k SELECT id, 0, (SELECT string_agg(md5((n + id)::text), '') FROM generate_series(1, 200) n) FROM generate_series(1, 60) id`)
+	w.setUp(&audit.Setup{KeyIdentity: true}, "k")
+	direct := w.url
+	w.url, w.o.ChunkRows = lagging(t, direct, 100*time.Millisecond), 5 // so that it is read for a second or more
+	w.begun()
+	waiting := dial(t, direct)
+	w.exec("ALTER TABLE k ALTER big TYPE varchar(20000) USING 'x' || big")
+	w.exec("DELETE FROM k WHERE id = 3")
+	ended := make(chan error, 1)
+	go func() {
+		_, err := waiting.PgConn().Exec(context.Background(), "SET synchronous_commit = 'on'; UPDATE k SET n = 1 WHERE id = 58; UPDATE k SET id = 3, n = 3 WHERE id = 59").ReadAll()
+		ended <- err
+	}()
+	w.eventually("the change is in the trail", func() bool { return len(w.events("public.k-58")) > 1 })
+	time.Sleep(2 * time.Second) // the row is read
+	w.exec("ALTER SYSTEM SET synchronous_standby_names = ''")
+	w.exec("SELECT pg_reload_conf()")
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	w.verifiedSoon()
+	w.stop()
+}
