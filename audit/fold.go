@@ -42,12 +42,18 @@ func (t *Trail) fold(ctx context.Context, name Name, b driver.Position, skip ski
 	if err != nil {
 		return nil, err
 	}
-	known := false
+	known, skipped := false, driver.Position(0) // the first event since f.since that does not count
 	for r, err := range t.log.Read(ctx, driver.Query{Items: []driver.Item{{Category: stream}}}, driver.ReadOptions{UpTo: b}) {
 		if err != nil {
 			return nil, err
 		}
-		if group := r.Metadata.Value("group"); group != "" && abandoned[group] || skip != nil && skip(r.Metadata.Value("xid")) {
+		if group := r.Metadata.Value("group"); group != "" && abandoned[group] {
+			continue
+		}
+		if skip != nil && skip(r.Metadata.Value("xid")) {
+			if skipped <= f.since {
+				skipped = r.Position
+			}
 			continue
 		}
 		known = true
@@ -63,7 +69,9 @@ func (t *Trail) fold(ctx context.Context, name Name, b driver.Position, skip ski
 	}
 	f.until = ends[f.since]
 	if f.until != 0 && f.until <= b {
-		f.since = 0 // it was complete by then
+		// It was complete by then, but for what a skipped event told in its place.
+		f.vague = skipped > f.since && skipped <= f.until
+		f.since = 0
 		return f, nil
 	}
 	return f, t.ahead(ctx, f, stream, b)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/annals-db/annals/audit"
+	"github.com/annals-db/annals/driver"
 	"github.com/annals-db/annals/internal/pgserver"
 )
 
@@ -133,6 +134,41 @@ func TestAValueThatWasNotSentIsNotReadFromBefore(t *testing.T) {
 	}()
 	w.eventually("the change is in the trail", func() bool { return len(w.events("public.k-58")) > 1 })
 	time.Sleep(2 * time.Second) // the row is read
+	w.exec("ALTER SYSTEM SET synchronous_standby_names = ''")
+	w.exec("SELECT pg_reload_conf()")
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	w.verifiedSoon()
+	w.stop()
+}
+
+// TestVerifyDoesNotTakeAReadingForWhatItDoesNotShow verifies when a table was
+// read again, and a row of it was told by a change that is sent and not visible.
+func TestVerifyDoesNotTakeAReadingForWhatItDoesNotShow(t *testing.T) {
+	o := maps.Clone(settings)
+	o["synchronous_standby_names"], o["synchronous_commit"] = "nobody", "local"
+	w := newWorld(t, pgserver.ForTest(t, &pgserver.Options{Settings: o}), `CREATE TABLE k (id int PRIMARY KEY, n int, v text); INSERT INTO k SELECT id, 0, id FROM generate_series(1, 60) id`)
+	w.setUp(nil, "k")
+	direct := w.url
+	w.url, w.o.ChunkRows = lagging(t, direct, 100*time.Millisecond), 5 // so that it is read for a second or more
+	w.begun()
+	waiting := dial(t, direct)
+	w.exec("ALTER TABLE k ALTER v TYPE varchar(20000) USING 'x' || v")
+	w.exec("DELETE FROM k WHERE id = 3")
+	ended := make(chan error, 1)
+	go func() {
+		_, err := waiting.PgConn().Exec(context.Background(), "SET synchronous_commit = 'on'; UPDATE k SET n = 1 WHERE id = 58").ReadAll()
+		ended <- err
+	}()
+	w.eventually("the change is in the trail", func() bool { return len(w.events("public.k-58")) > 1 })
+	w.eventually("the table was read again", func() bool { return len(w.events("public.k-60")) > 1 })
+	time.Sleep(500 * time.Millisecond) // which is said
+	for m, err := range w.trail().Verify(t.Context(), w.url, nil, nil) {
+		if !errors.Is(err, driver.ErrUnavailable) {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
 	w.exec("ALTER SYSTEM SET synchronous_standby_names = ''")
 	w.exec("SELECT pg_reload_conf()")
 	if err := <-ended; err != nil {
