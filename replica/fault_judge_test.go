@@ -64,7 +64,7 @@ func (h *history) counts() (taken, refused, retried int) {
 func (h *history) judge(log []driver.Record) (faults []string) {
 	faultf := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	at := map[driver.ID]driver.Position{}
-	versions := map[string]uint64{}
+	streams := places{}
 	var before time.Time
 	for i := range log {
 		r := &log[i]
@@ -74,7 +74,7 @@ func (h *history) judge(log []driver.Record) (faults []string) {
 		}
 		if r.Position == r.Batch {
 			for _, c := range r.Conditions {
-				if found := broken(c, log[:i], versions); found != "" {
+				if found := broken(c, log[:i], streams); found != "" {
 					faultf("the batch at %d is in the log though %s was required and %s", r.Position, c, found)
 				}
 			}
@@ -83,22 +83,23 @@ func (h *history) judge(log []driver.Record) (faults []string) {
 			faultf("event %s is at positions %d and %d", r.ID, at[r.ID], r.Position)
 		}
 		at[r.ID] = r.Position
-		if r.Stream == "" {
-			versions[""] = 0
-		} else if versions[r.Stream]++; r.Version != versions[r.Stream] {
-			faultf("position %d has version %d of %s, want %d", r.Position, r.Version, r.Stream, versions[r.Stream])
+		if r.Stream != "" {
+			streams[r.Stream] = append(streams[r.Stream], r.Position)
+			if want := uint64(len(streams[r.Stream])); r.Version != want {
+				faultf("position %d has version %d of %s, want %d", r.Position, r.Version, r.Stream, want)
+			}
 		}
 		if r.Time.Before(before) {
 			faultf("time runs backwards at position %d", r.Position)
 		}
 		before = r.Time
 	}
-	h.answers(log, at, faultf)
+	h.answers(log, at, streams, faultf)
 	return faults
 }
 
 // answers judges what writers were told.
-func (h *history) answers(log []driver.Record, at map[driver.ID]driver.Position, faultf func(string, ...any)) {
+func (h *history) answers(log []driver.Record, at map[driver.ID]driver.Position, streams places, faultf func(string, ...any)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var placed []operation
@@ -111,10 +112,10 @@ func (h *history) answers(log []driver.Record, at map[driver.ID]driver.Position,
 			}
 			if int(c.Head) > len(log) {
 				faultf("a refusal names head %d of a log of %d", c.Head, len(log))
-			} else if broken(c.Condition, log[:c.Head], versionsOf(log[:c.Head], c.Condition.Stream)) == "" {
+			} else if broken(c.Condition, log[:c.Head], streams) == "" {
 				faultf("%v: at that head it holds", c)
 			}
-			h.fresh(&op, log, faultf)
+			h.fresh(&op, log, streams, faultf)
 			continue
 		}
 		for i := range op.batch.Events {
@@ -142,7 +143,7 @@ func (h *history) answers(log []driver.Record, at map[driver.ID]driver.Position,
 
 // fresh judges that a refusal was by the log as it was at some moment between
 // call and answer: not by an old one.
-func (h *history) fresh(op *operation, log []driver.Record, faultf func(string, ...any)) {
+func (h *history) fresh(op *operation, log []driver.Record, streams places, faultf func(string, ...any)) {
 	c := op.answer.Conflict
 	low, high := driver.Position(0), c.Head
 	for i := range h.ops {
@@ -157,26 +158,28 @@ func (h *history) fresh(op *operation, log []driver.Record, faultf func(string, 
 		}
 	}
 	for p := low; p <= max(low, high) && int(p) <= len(log); p++ {
-		if broken(c.Condition, log[:p], versionsOf(log[:p], c.Condition.Stream)) != "" {
+		if broken(c.Condition, log[:p], streams) != "" {
 			return
 		}
 	}
 	faultf("%v: but it held at every head from %d to %d, while the batch was on its way", c, low, high)
 }
 
-func versionsOf(log []driver.Record, stream string) map[string]uint64 {
-	versions := map[string]uint64{}
-	for i := range log {
-		if log[i].Stream == stream {
-			versions[stream]++
-		}
+// places are the positions of each stream's events.
+type places map[string][]driver.Position
+
+// version returns at which version a stream was at a head of the log.
+func (p places) version(stream string, head driver.Position) uint64 {
+	n, found := slices.BinarySearch(p[stream], head)
+	if found {
+		n++
 	}
-	return versions
+	return uint64(n)
 }
 
-// broken says how c fails in log, whose streams are at versions; "" if it holds.
-func broken(c driver.Condition, log []driver.Record, versions map[string]uint64) string {
-	v := versions[c.Stream]
+// broken says how c fails in log, of which, and maybe of what follows, streams has the places; "" if it holds.
+func broken(c driver.Condition, log []driver.Record, streams places) string {
+	v := streams.version(c.Stream, driver.Position(len(log)))
 	switch {
 	case c.Kind == driver.StreamAtKind && v != c.Version, c.Kind == driver.StreamAbsentKind && v != 0, c.Kind == driver.StreamPresentKind && v == 0:
 		return fmt.Sprintf("the stream was at version %d", v)
