@@ -266,13 +266,31 @@ func (w *world) messages() map[uint64]string {
 		w.Fatal(err)
 	}
 	all := map[uint64]string{}
-	for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
-		msg, err := stream.GetMsg(ctx, seq)
-		if err != nil {
-			continue // the caller compares
-		}
-		all[seq] = string(msg.Data)
+	leaderless := func(err error) bool {
+		var api *jetstream.APIError
+		return err != nil && (!errors.As(err, &api) || api.Code == 503)
 	}
+	var mu sync.Mutex
+	var next atomic.Uint64
+	next.Store(stream.CachedInfo().State.FirstSeq)
+	var readers sync.WaitGroup
+	for range 32 { // one by one it would take longer than a leader stays
+		readers.Go(func() {
+			for seq := next.Add(1) - 1; seq <= stream.CachedInfo().State.LastSeq; seq = next.Add(1) - 1 {
+				msg, err := stream.GetMsg(ctx, seq)
+				for n := 0; n < 10 && leaderless(err); n++ {
+					time.Sleep(100 * time.Millisecond)
+					msg, err = stream.GetMsg(ctx, seq)
+				}
+				if err == nil { // else it is not there, and the caller compares
+					mu.Lock()
+					all[seq] = string(msg.Data)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	readers.Wait()
 	return all
 }
 
