@@ -57,19 +57,26 @@ func openTraced(t testing.TB, url string, b *before) *pgstore.Store {
 
 // What is in the way of a Save goes before the Save has looked what it is.
 func TestSaveThatWasRefusedIsNeverDone(t *testing.T) {
-	const looks = "SELECT value, revision"
-	t.Run("the key was deleted meanwhile", func(t *testing.T) {
+	// The key "lease" is another's, and do comes before the store looks at it.
+	setUp := func(t *testing.T, do func(ctx context.Context, url string, other driver.State)) (ctx context.Context, own, other driver.State) {
 		ctx, url := newContext(t), newURL(t)
-		other := openStore(t, url, nil).State()
+		other = openStore(t, url, nil).State()
 		if _, err := other.Save(ctx, "lease", []byte("other"), 0); err != nil {
 			t.Fatal(err)
 		}
-		st := openTraced(t, url, &before{text: looks, do: func() {
+		own = openTraced(t, url, &before{text: "SELECT value, revision", do: func() { do(ctx, url, other) }}).State()
+		return ctx, own, other
+	}
+	unreadable := func(_ context.Context, url string, _ driver.State) {
+		runSQL(t, url, `ALTER TABLE annals.state RENAME TO away`)
+	}
+	t.Run("the key was deleted meanwhile", func(t *testing.T) {
+		ctx, own, other := setUp(t, func(ctx context.Context, _ string, other driver.State) {
 			if err := other.Delete(ctx, "lease", driver.AnyRevision); err != nil {
 				t.Error(err)
 			}
-		}}).State()
-		if revision, err := st.Save(ctx, "lease", []byte("own"), 0); !errors.Is(err, driver.ErrRevision) {
+		})
+		if revision, err := own.Save(ctx, "lease", []byte("own"), 0); !errors.Is(err, driver.ErrRevision) {
 			t.Errorf("Save returned revision %d and %v", revision, err)
 		}
 		if _, _, err := other.Load(ctx, "lease"); !errors.Is(err, driver.ErrNotFound) {
@@ -77,28 +84,14 @@ func TestSaveThatWasRefusedIsNeverDone(t *testing.T) {
 		}
 	})
 	t.Run("the server cannot be asked", func(t *testing.T) {
-		ctx, url := newContext(t), newURL(t)
-		other := openStore(t, url, nil).State()
-		if _, err := other.Save(ctx, "lease", []byte("other"), 0); err != nil {
-			t.Fatal(err)
-		}
-		st := openTraced(t, url, &before{text: looks, do: func() {
-			runSQL(t, url, `ALTER TABLE annals.state RENAME TO away`)
-		}}).State()
-		if revision, err := st.Save(ctx, "lease", []byte("own"), 0); err == nil {
+		ctx, own, _ := setUp(t, unreadable)
+		if revision, err := own.Save(ctx, "lease", []byte("own"), 0); err == nil {
 			t.Errorf("Save returned revision %d and no error", revision)
 		}
 	})
 	t.Run("the server cannot be asked what Delete found", func(t *testing.T) {
-		ctx, url := newContext(t), newURL(t)
-		other := openStore(t, url, nil).State()
-		if _, err := other.Save(ctx, "lease", []byte("other"), 0); err != nil {
-			t.Fatal(err)
-		}
-		st := openTraced(t, url, &before{text: looks, do: func() {
-			runSQL(t, url, `ALTER TABLE annals.state RENAME TO away`)
-		}}).State()
-		if err := st.Delete(ctx, "lease", 0); err == nil {
+		ctx, own, _ := setUp(t, unreadable)
+		if err := own.Delete(ctx, "lease", 0); err == nil {
 			t.Error("Delete of a key that is there, expected absent, returned no error")
 		}
 	})
