@@ -51,20 +51,8 @@ func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) er
 		s.relations[m.RelationID] = was
 		return nil
 	}
-	d, err := s.describe(ctx, name)
-	gone := errors.Is(err, pgx.ErrNoRows) || err == nil && d.OID != m.RelationID
-	switch {
-	case gone && was != nil:
-		d = was.description // its key is what it was
-	case gone:
-		// All that is known of its key is by which columns the server finds its rows.
-		d = description{Schema: name.Schema, Table: name.Table, Keyless: true}
-		for _, c := range m.Columns {
-			if c.Flags&1 != 0 {
-				d.Key = append(d.Key, c.Name)
-			}
-		}
-	case err != nil:
+	d, gone, err := s.look(ctx, name, was, m)
+	if err != nil {
 		return err
 	}
 	if err := s.keepKey(ctx, &d, was); err != nil {
@@ -97,6 +85,27 @@ func (s *session) relation(ctx context.Context, m *pglogrepl.RelationMessage) er
 	s.relations[m.RelationID] = t
 	s.o.Logger.Warn("a table is not what the trail knew; without an event trigger its change is seen only now", "table", name.String(), "read again", d.Reread)
 	return nil
+}
+
+// look returns what the catalog says of the table of a message, or, where it is
+// gone, what is known of its key.
+func (s *session) look(ctx context.Context, name Name, was *table, m *pglogrepl.RelationMessage) (d description, gone bool, err error) {
+	d, err = s.describe(ctx, name)
+	gone = errors.Is(err, pgx.ErrNoRows) || err == nil && d.OID != m.RelationID
+	switch {
+	case gone && was != nil:
+		return was.description, true, nil
+	case gone:
+		// All that is known of its key is by which columns the server finds its rows.
+		d = description{Schema: name.Schema, Table: name.Table, Keyless: true}
+		for _, c := range m.Columns {
+			if c.Flags&1 != 0 {
+				d.Key = append(d.Key, c.Name)
+			}
+		}
+		return d, true, nil
+	}
+	return d, false, err
 }
 
 // identifies reports whether the stream names rows by the key of t, or by all columns.
